@@ -1,0 +1,1 @@
+"""The wires: one folder a dialect, and what they share."""

@@ -1,0 +1,175 @@
+"""A request and a reply as the dialects see them: a thin layer over ASGI that copies nothing it need not copy."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from antiphon.domain import limits
+from antiphon.domain.errors import AntiphonError, BodyTooLarge, InvalidInput, MalformedBody
+from antiphon.domain.ids import Uid
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON = (b"content-type", b"application/json")
+
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete."""
+
+
+class InternalFault(AntiphonError):
+    """Something unforeseen happened; it has been logged."""
+
+    code = "internal_fault"
+
+
+class Reply(msgspec.Struct):
+    """An answer: status, body, and headers as lowercase byte pairs (content-length is added on sending)."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = []
+
+
+def json_reply(status: int, value: Any, headers: list[tuple[bytes, bytes]] | None = None) -> Reply:
+    """An answer with that value as compact JSON."""
+    return Reply(status, encode(value), [JSON, *headers] if headers else [JSON])
+
+
+class Request:
+    """One HTTP request. `segments` are the parts of the raw path, each decoded after splitting: an id may hold a slash.
+
+    A segment that is not UTF-8 keeps its bytes as lone surrogates, which no stored text has: it names nothing.
+    `params` are the values of the route's placeholders; `tenant_id` is set by authentication, for the log.
+    """
+
+    __slots__ = (
+        "_headers",
+        "_query",
+        "_receive",
+        "id",
+        "method",
+        "params",
+        "route",
+        "scope",
+        "segments",
+        "tenant_id",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self._receive = receive
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: list[tuple[str, str]] | None = None
+        self.params: dict[str, str] = {}
+        self.route: str = ""
+        self.tenant_id: Uid | None = None
+        self.segments = split_path(scope.get("raw_path") or scope["path"].encode())
+        self.id = self._take_id()
+
+    def _take_id(self) -> str:
+        given = self.header(b"x-request-id")
+        if given and len(given) <= limits.REQUEST_ID_CHARACTERS and given.isascii() and given.isprintable():
+            return given
+        return secrets.token_hex(8)
+
+    def header(self, name: bytes) -> str | None:
+        """The last value of a header (its name in lowercase), without blanks around it; None when absent."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = dict(self.scope["headers"])
+        value = headers.get(name)
+        return None if value is None else value.decode("latin-1").strip()
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; a repeated one has its last value, a blank one is there with an empty text."""
+        return dict(self.query_items)
+
+    @property
+    def query_items(self) -> list[tuple[str, str]]:
+        """The query parameters in order, repeated ones included."""
+        if self._query is None:
+            raw = self.scope.get("query_string", b"")
+            self._query = parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+        return self._query
+
+    async def body(self, bytes_max: int = limits.BODY_BYTES) -> bytes:
+        """The whole body. Raises BodyTooLarge as soon as it is known to be, and ClientGone."""
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > bytes_max:
+            raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > bytes_max:
+                raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+            return body
+        return await self._long_body(message, bytes_max)
+
+    async def _long_body(self, message: MutableMapping[str, Any], bytes_max: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > bytes_max:
+                raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await self._receive()
+
+
+def split_path(raw: bytes) -> list[str]:
+    """The segments of a raw path, percent-decoded one by one; the empty one before the first slash is left out."""
+    parts = raw.split(b"?", 1)[0].split(b"/")[1:]
+    return [(unquote_to_bytes(part) if b"%" in part else part).decode("utf-8", "surrogateescape") for part in parts]
+
+
+def decode_json(raw: bytes) -> Any:
+    """The JSON value of a body. Raises MalformedBody when it is not JSON in UTF-8, InvalidInput when too deep."""
+    try:
+        value = _decode(raw)
+    except RecursionError:
+        raise InvalidInput(f"JSON nested deeper than {limits.JSON_DEPTH} levels") from None
+    except (msgspec.MsgspecError, ValueError):
+        raise MalformedBody from None
+    if raw.count(b"[") + raw.count(b"{") > limits.JSON_DEPTH and _depth(value) > limits.JSON_DEPTH:
+        raise InvalidInput(f"JSON nested deeper than {limits.JSON_DEPTH} levels")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= limits.JSON_DEPTH:
+        children: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                children.extend(item.values())
+            elif isinstance(item, list):
+                children.extend(item)
+        depth, level = depth + 1, children
+    return depth
+
+
+def json_text(value: Any) -> str:
+    """A value as compact JSON text, for the store."""
+    return encode(value).decode()
+
+
+def raw_json(text: str) -> msgspec.Raw:
+    """Stored JSON text, to be put into an answer as it is."""
+    return msgspec.Raw(text.encode())

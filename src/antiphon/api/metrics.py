@@ -1,0 +1,69 @@
+"""What the server counts, in Prometheus' form. Labels never hold a tenant, an id or a text."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from antiphon.api.http import Request
+from antiphon.domain.ids import text_of
+
+_access = logging.getLogger("antiphon.access")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """The counters of one server."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "antiphon_requests",
+            "Requests answered.",
+            ["dialect", "route", "method", "status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "antiphon_request_seconds", "Time to answer a request.", ["dialect"], registry=self._registry
+        )
+        self.sockets = Gauge("antiphon_sockets", "Sockets open in this process.", registry=self._registry)
+        self.deletions = Gauge("antiphon_deletions_pending", "Deletions not yet done.", registry=self._registry)
+        self.deletion_age = Gauge(
+            "antiphon_deletion_oldest_seconds",
+            "Age of the oldest deletion not yet done.",
+            registry=self._registry,
+        )
+        self._children: dict[tuple[str, str, str, int], Any] = {}
+
+    def observe(self, dialect: str, request: Request, status: int, seconds: float) -> None:
+        """Count one answered request, and log it."""
+        method = request.method if request.method in _METHODS else "OTHER"
+        key = (dialect, request.route, method, status)
+        child = self._children.get(key)
+        if child is None:
+            labels = self.requests.labels(dialect, request.route or "none", method, status)
+            child = self._children[key] = (labels.inc, self.seconds.labels(dialect).observe)
+        child[0]()
+        child[1](seconds)
+        if _access.isEnabledFor(logging.INFO):
+            _access.info(
+                "request",
+                extra={
+                    "request": request.id,
+                    "dialect": dialect,
+                    "method": method,
+                    "route": request.route or None,
+                    "status": status,
+                    "ms": round(seconds * 1000, 2),
+                    "tenant": text_of(request.tenant_id) if request.tenant_id else None,
+                },
+            )
+
+    def text(self) -> bytes:
+        """All values in the exposition format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,104 @@
+"""OpenAPI 3.1 documents, made from a dialect's route table so that they cannot differ from what is served."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import pydantic
+from pydantic.json_schema import models_json_schema
+
+from antiphon.api.routing import Route
+
+_REF = "#/components/schemas/{}"
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def document(
+    title: str,
+    version: str,
+    description: str,
+    routes: Sequence[Route],
+    security_schemes: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """The document of a dialect. `security_schemes` are alternatives of each other; public routes need none."""
+    types = [t for route in routes for t in (route.body, *route.answers.values()) if t is not None]
+    schemas, components = _describe(types)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = _operation(route, schemas)
+        if route.is_public:
+            operation["security"] = []
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": security_schemes},
+        "security": [{name: []} for name in security_schemes],
+    }
+
+
+def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    words = [part.strip("{}") for part in re.split(r"[/_-]", route.path) if part]
+    operation: dict[str, Any] = {
+        "operationId": "_".join([route.method.lower(), *words]),
+        "summary": route.summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in _PLACEHOLDER.findall(route.path)
+        ]
+        + [
+            {
+                "name": query.name,
+                "in": "query",
+                "required": query.is_required,
+                "schema": query.schema,
+                "description": query.description,
+            }
+            for query in route.query
+        ],
+        "responses": {
+            str(status): _response(status, answer, route.media_type, schemas)
+            for status, answer in sorted(route.answers.items())
+        },
+    }
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": not route.is_body_optional,
+            "content": {"application/json": {"schema": schemas[_key(route.body)]}},
+        }
+    return operation
+
+
+def _response(status: int, answer: Any, media_type: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if answer is not None:
+        response["content"] = {media_type: {"schema": schemas[_key(answer)]}}
+    return response
+
+
+def _key(kind: Any) -> Any:
+    return kind if isinstance(kind, type) else repr(kind)
+
+
+def _describe(types: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
+    """Schemas by type, and the components they refer to; pydantic's models and msgspec's types side by side."""
+    unique = {_key(kind): kind for kind in types}
+    models = [k for k in unique.values() if isinstance(k, type) and issubclass(k, pydantic.BaseModel)]
+    others = [k for k in unique.values() if k not in models]
+    schemas: dict[Any, dict[str, Any]] = {}
+    components: dict[str, Any] = {}
+    if others:
+        described, components = msgspec.json.schema_components(others, ref_template=_REF.format("{name}"))
+        schemas.update(zip([_key(kind) for kind in others], described, strict=True))
+    if models:
+        by_model, definitions = models_json_schema(
+            [(model, "validation") for model in models], ref_template=_REF.format("{model}")
+        )
+        schemas.update({model: schema for (model, _), schema in by_model.items()})
+        components |= definitions.get("$defs", {})
+    return schemas, components

@@ -1,0 +1,101 @@
+"""`/healthz`, `/readyz`, `/metrics` and `/health`: they need no key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from antiphon.api.dialect import Dialect
+from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.metrics import Metrics
+from antiphon.api.routing import MethodNotAllowed, Route, RouteNotFound, RouteTable
+from antiphon.core.instance import Instance
+from antiphon.domain import limits, times
+from antiphon.domain.errors import AntiphonError, StoreError
+
+
+class System(Dialect):
+    """The dialect of nobody: it also answers what no other dialect is asked."""
+
+    name = "system"
+
+    def __init__(self, instance: Instance, metrics: Metrics) -> None:
+        self._instance = instance
+        self._metrics = metrics
+        self.routes = RouteTable(
+            [
+                Route(
+                    "GET",
+                    "/healthz",
+                    self.alive,
+                    "Whether the process is alive.",
+                    {200: dict},
+                    is_public=True,
+                ),
+                Route(
+                    "GET",
+                    "/health",
+                    self.alive,
+                    "The same, for Honcho's clients.",
+                    {200: dict},
+                    is_public=True,
+                ),
+                Route(
+                    "GET",
+                    "/readyz",
+                    self.ready,
+                    "Whether it can serve: the store answers.",
+                    {200: dict, 503: dict},
+                    is_public=True,
+                ),
+                Route("GET", "/metrics", self.metrics, "What it has counted.", {200: str}, is_public=True),
+            ]
+        )
+
+    async def alive(self, request: Request) -> Reply:
+        """GET /healthz and GET /health."""
+        return json_reply(200, {"status": "ok"})
+
+    async def ready(self, request: Request) -> Reply:
+        """GET /readyz: 200 when the store can be read and written, else 503, with what was found out."""
+        detail: dict[str, Any] = {"store": {"kind": self._instance.store.kind, "ok": True}}
+        try:
+            await self._instance.store.check()
+            pending, age = await self._instance.store.deletions.pending()
+            detail["deletions"] = {
+                "pending": pending,
+                "oldest_seconds": age // times.SECOND,
+                "overdue": age > limits.JOB_OVERDUE_SECONDS * times.SECOND,
+            }
+        except StoreError as error:
+            detail["store"] |= {"ok": False, "code": error.code}
+            return json_reply(503, {"status": "unavailable", **detail})
+        return json_reply(200, {"status": "ready", **detail})
+
+    async def metrics(self, request: Request) -> Reply:
+        """GET /metrics."""
+        self._metrics.sockets.set(self._instance.connections.count)
+        try:
+            pending, age = await self._instance.store.deletions.pending()
+        except StoreError:
+            pass  # what the store does not tell keeps its last value: the rest is wanted most when it is away
+        else:
+            self._metrics.deletions.set(pending)
+            self._metrics.deletion_age.set(age / times.SECOND)
+        return Reply(200, self._metrics.text(), [(b"content-type", self._metrics.content_type.encode())])
+
+    def refuse(self, request: Request, error: AntiphonError) -> Reply:
+        """Problem details (RFC 9457)."""
+        if isinstance(error, RouteNotFound):
+            return _problem(404, error)
+        if isinstance(error, MethodNotAllowed):
+            reply = _problem(405, error)
+            reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+            return reply
+        return _problem(500, error)
+
+
+def _problem(status: int, error: AntiphonError) -> Reply:
+    body = {"type": "about:blank", "title": error.message, "status": status, "code": error.code}
+    reply = json_reply(status, body)
+    reply.headers = [(b"content-type", b"application/problem+json")]
+    return reply

@@ -1,0 +1,108 @@
+"""Connections: the live sockets of this process, each with a lease in the store that everybody can see."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+
+from antiphon.core.ports import Store
+from antiphon.domain import limits
+from antiphon.domain.connections import Connection
+from antiphon.domain.errors import AntiphonError, ChatNotFound, ConnectionNotFound, StoreError
+from antiphon.domain.ids import Uid, new_uid7
+
+Closer = Callable[[AntiphonError], None]
+"""Called once when a connection is lost: with ChatNotFound when its chat was deleted, else with ConnectionNotFound."""
+
+_log = logging.getLogger(__name__)
+
+
+class Connections:
+    """The verbs of connections.
+
+    `node` names this process. A lease is renewed every CONNECTION_RENEW_SECONDS and valid for CONNECTION_LEASE_SECONDS
+    by the database's clock: a socket whose process is dead stops counting by itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sockets_max: int = limits.SOCKETS_PER_TENANT,
+        lease_seconds: float = limits.CONNECTION_LEASE_SECONDS,
+        renew_seconds: float = limits.CONNECTION_RENEW_SECONDS,
+    ) -> None:
+        self.node = new_uid7()
+        self._store = store
+        self._sockets_max = sockets_max
+        self._lease_seconds = lease_seconds
+        self._renew_seconds = renew_seconds
+        self._open: dict[Uid, dict[Uid, tuple[Connection, Closer]]] = defaultdict(dict)
+
+    async def open(self, tenant_id: Uid, chat_key: Uid, participant_name: str, on_lost: Closer) -> Connection:
+        """Register a socket; from here on the chat cannot be deleted in the mode `refuse`.
+
+        Raises ChatNotFound and ConnectionLimitExceeded.
+        """
+        connection = await self._store.connections.open(
+            tenant_id, chat_key, participant_name, self.node, self._sockets_max, self._lease_seconds
+        )
+        self._open[tenant_id][connection.id] = (connection, on_lost)
+        return connection
+
+    async def close(self, connection: Connection) -> None:
+        """Forget a socket, whose work must have ended. A store that is away frees it by the lease."""
+        self._forget(connection)
+        try:
+            await self._store.connections.close(connection.tenant_id, connection.id)
+        except StoreError as error:
+            _log.warning("connection not closed in the store", extra={"code": error.code})
+
+    def _forget(self, connection: Connection) -> Closer | None:
+        held = self._open.get(connection.tenant_id, {})
+        _, on_lost = held.pop(connection.id, (None, None))
+        if not held:
+            self._open.pop(connection.tenant_id, None)
+        return on_lost
+
+    def lose_chats(self, tenant_id: Uid, chat_keys: tuple[Uid, ...]) -> None:
+        """Tell the sockets of these chats, in this process, that their chat is gone."""
+        gone = set(chat_keys)
+        for connection, _ in list(self._open.get(tenant_id, {}).values()):
+            if connection.chat_key in gone and (on_lost := self._forget(connection)):
+                on_lost(ChatNotFound())
+
+    async def renew(self) -> None:
+        """Extend the leases of this process, one statement a tenant, and give up the sockets whose lease is gone."""
+        for tenant_id, mine in [(tenant_id, dict(held)) for tenant_id, held in self._open.items()]:
+            held = await self._store.connections.renew(tenant_id, self.node, self._lease_seconds)
+            for connection_id, (connection, _) in mine.items():
+                if connection_id in held:
+                    continue
+                chat = await self._store.chats.find_by_key(tenant_id, connection.chat_key)
+                if on_lost := self._forget(connection):
+                    on_lost(ChatNotFound() if chat is None else ConnectionNotFound())
+
+    async def keep_renewing(self) -> None:
+        """Renew until cancelled. After a failure of the store it tries again soon: the leases outlast a few tries."""
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            try:
+                await self.renew()
+            except StoreError as error:
+                _log.warning("leases not renewed", extra={"code": error.code})
+                await asyncio.sleep(min(1.0, self._renew_seconds))
+
+    async def close_all(self) -> None:
+        """Forget every socket of this process, at its orderly end."""
+        self._open.clear()
+        try:
+            await self._store.connections.close_node(self.node)
+        except StoreError as error:
+            _log.warning("connections not closed in the store", extra={"code": error.code})
+
+    @property
+    def count(self) -> int:
+        """How many sockets this process holds."""
+        return sum(len(held) for held in self._open.values())

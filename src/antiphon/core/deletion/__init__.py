@@ -1,0 +1,1 @@
+"""What deleting means, said in this one place: `engine` detaches, `worker` purges.."""

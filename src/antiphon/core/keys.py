@@ -1,0 +1,160 @@
+"""Keys: made, shown once, checked on every request from memory, ended within a second everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+
+from antiphon.core.ports import Slice, Store
+from antiphon.domain import keys as credential
+from antiphon.domain import limits, participants, times
+from antiphon.domain.errors import (
+    AuthenticationFailed,
+    InvalidInput,
+    StoreError,
+    TenantNotFound,
+)
+from antiphon.domain.ids import Uid, new_uid7
+from antiphon.domain.keys import Key, Principal
+
+
+class _Entry:
+    """A key in memory: what it stands for, when the store last confirmed it, and whether it was used since."""
+
+    __slots__ = ("checked_at", "is_used", "key", "principal")
+
+    def __init__(self, key: Key, principal: Principal, checked_at: float) -> None:
+        self.key = key
+        self.principal = principal
+        self.checked_at = checked_at
+        self.is_used = True
+
+
+class Keys:
+    """The verbs of keys.
+
+    A key that the store confirmed less than KEY_CACHE_SECONDS ago is taken from memory, and `keep_fresh` confirms those
+    in use in the background, one statement a tenant: so a request costs no query, and a revoked key stops working
+    within a second on every process.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._entries: dict[Uid, _Entry] = {}
+
+    async def authenticate(self, text: str) -> Principal:
+        """Whom the text of a key stands for. Raises AuthenticationFailed; compares in constant time."""
+        parts = credential.read_text(text)
+        if parts is None:
+            raise AuthenticationFailed
+        entry = self._entries.get(parts.key_id)
+        if entry is None or time.monotonic() - entry.checked_at > limits.KEY_CACHE_SECONDS:
+            entry = await self._load(parts.tenant_id, parts.key_id)
+        if not credential.matches(parts.secret, entry.key.secret_hash) or entry.key.tenant_id != parts.tenant_id:
+            raise AuthenticationFailed
+        if entry.key.expires_at is not None and entry.key.expires_at <= times.now():
+            raise AuthenticationFailed
+        entry.is_used = True
+        return entry.principal
+
+    async def _load(self, tenant_id: Uid, key_id: Uid) -> _Entry:
+        asked_at = time.monotonic()
+        found = await self._store.keys.load(tenant_id, [key_id])
+        if not found:
+            self._entries.pop(key_id, None)
+            raise AuthenticationFailed
+        if len(self._entries) >= limits.KEY_CACHE_ENTRIES:
+            self._entries.clear()
+        entry = self._entries[key_id] = _Entry(*found[0], asked_at)
+        return entry
+
+    async def refresh(self) -> None:
+        """Confirm the keys used since the last refresh, and forget the others."""
+        used: dict[Uid, list[Uid]] = defaultdict(list)
+        for key_id, entry in list(self._entries.items()):
+            if entry.is_used:
+                used[entry.key.tenant_id].append(key_id)
+            elif time.monotonic() - entry.checked_at > limits.KEY_CACHE_SECONDS:
+                del self._entries[key_id]
+        for tenant_id, key_ids in used.items():
+            asked_at = time.monotonic()
+            confirmed = {key.id: (key, principal) for key, principal in await self._store.keys.load(tenant_id, key_ids)}
+            for key_id in key_ids:
+                if key_id in confirmed:
+                    entry = self._entries[key_id] = _Entry(*confirmed[key_id], asked_at)
+                    entry.is_used = False
+                else:
+                    self._entries.pop(key_id, None)
+
+    async def keep_fresh(self) -> None:
+        """Refresh twice in the life of a cached key, until cancelled. A store that is away is asked again."""
+        while True:
+            await asyncio.sleep(limits.KEY_CACHE_SECONDS / 2)
+            with contextlib.suppress(StoreError):
+                await self.refresh()
+
+    async def create(
+        self,
+        tenant_id: Uid,
+        participant: str | None = None,
+        scope: str | None = None,
+        session_id: str | None = None,
+        expires_at: int | None = None,
+        label: str | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key; its text is given back here and never again.
+
+        Without a scope it is `participant` when a participant is named, else `tenant`. A participant is made when it is
+        new. Raises TenantNotFound, and InvalidInput for a combination that means nothing.
+        """
+        if await self._store.tenants.find(tenant_id) is None:
+            raise TenantNotFound
+        scope = scope or (credential.PARTICIPANT if participant is not None else credential.TENANT)
+        _check_combination(scope, participant, session_id)
+        who = None
+        if participant is not None:
+            who, _ = await self._store.participants.ensure(tenant_id, participants.PEER, participant)
+        secret = credential.new_secret()
+        key = Key(
+            id=new_uid7(),
+            tenant_id=tenant_id,
+            participant_id=who.id if who else None,
+            participant_name=participant,
+            session_id=session_id,
+            scope=scope,
+            label=label,
+            secret_hash=credential.hash_of(secret),
+            created_at=times.now(),
+            expires_at=expires_at,
+            revoked_at=None,
+        )
+        await self._store.keys.create(key)
+        return key, credential.write_text(tenant_id, key.id, secret)
+
+    async def revoke(self, tenant_id: Uid, key_id: Uid) -> None:
+        """End a key: at once in this process, within a second in every other. Raises KeyNotFound."""
+        await self._store.keys.revoke(tenant_id, key_id)
+        self._entries.pop(key_id, None)
+
+    async def open_principal(self) -> Principal:
+        """The administrator of the first tenant, who is everybody while authentication is off."""
+        tenants, _ = await self._store.tenants.list(Slice(0, 1))
+        if not tenants:
+            raise TenantNotFound
+        first = tenants[0]
+        return Principal(first.id, first.name, first.agent_name, credential.ADMIN)
+
+    async def list(self, tenant_id: Uid) -> list[Key]:
+        """The keys of a tenant that are not revoked, oldest first."""
+        return await self._store.keys.list(tenant_id)
+
+
+def _check_combination(scope: str, participant: str | None, session_id: str | None) -> None:
+    if scope not in credential.SCOPES:
+        raise InvalidInput(f"the scope is one of {', '.join(credential.SCOPES)}", field="scope")
+    if scope == credential.PARTICIPANT and participant is None:
+        raise InvalidInput("the scope participant needs a participant", field="participant")
+    if (scope == credential.SESSION) != (session_id is not None):
+        raise InvalidInput("the scope session needs a session, and no other scope takes one", field="session")

@@ -1,0 +1,39 @@
+"""Participants: those who speak in a tenant."""
+
+from __future__ import annotations
+
+from antiphon.core.ports import Slice, Store
+from antiphon.domain import limits, texts
+from antiphon.domain.errors import InvalidInput
+from antiphon.domain.ids import Uid
+from antiphon.domain.participants import PEER, Participant
+
+
+class Participants:
+    """The verbs of participants (of the kind `peer`)."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(
+        self, tenant_id: Uid, name: str, metadata: str | None = None, configuration: str | None = None
+    ) -> tuple[Participant, bool]:
+        """The participant of that name, made when missing, and whether it was made now.
+
+        Metadata and configuration that are given replace what is stored. Raises InvalidInput for a name that cannot be.
+        """
+        if not texts.is_storable(name) or not 0 < len(name) <= limits.NAME_CHARACTERS:
+            raise InvalidInput(f"a participant's name is 1 to {limits.NAME_CHARACTERS} characters", field="name")
+        return await self._store.participants.put(tenant_id, name, metadata, configuration)
+
+    async def find(self, tenant_id: Uid, name: str) -> Participant | None:
+        """The participant of that name."""
+        return await self._store.participants.find(tenant_id, PEER, name) if texts.is_storable(name) else None
+
+    async def find_by_id(self, tenant_id: Uid, participant_id: Uid) -> Participant | None:
+        """The participant of that id."""
+        return await self._store.participants.find_by_id(tenant_id, participant_id)
+
+    async def list(self, tenant_id: Uid, part: Slice) -> tuple[list[Participant], int]:
+        """A part of the participants in order of making, and how many there are."""
+        return await self._store.participants.list(tenant_id, PEER, part)

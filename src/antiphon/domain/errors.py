@@ -1,0 +1,271 @@
+"""The error tree: every way in which an operation can end other than well.
+
+A class has a stable `code` (snake_case, part of the public reference), says whether the same call may succeed when
+repeated (`is_retryable`), and carries data as attributes; its docstring's first sentence is the default message.
+There is no HTTP status and no wire text here: each dialect has one table from `code` to its own answer.
+
+    AntiphonError
+    ├── InvalidInput                 a value breaks a rule; `field` names it
+    │   ├── MalformedBody            the body is not what its media type says
+    │   └── BodyTooLarge
+    ├── AuthenticationFailed         no usable credential
+    ├── AccessDenied                 a good credential that does not reach this far
+    ├── NotFound
+    │   ├── TenantNotFound
+    │   ├── ParticipantNotFound
+    │   ├── SessionNotFound
+    │   ├── ChatNotFound
+    │   ├── MessageNotFound
+    │   ├── KeyNotFound
+    │   └── ConnectionNotFound       the lease of a live socket is gone
+    ├── Conflict
+    │   ├── ChatIdTaken              the id names a chat of another session
+    │   ├── SessionIdTaken           the id names a chat or session that this call may not use
+    │   ├── TenantNameTaken
+    │   ├── ParticipantNameTaken
+    │   ├── ChatIsLastOfSession
+    │   ├── ChatHasActiveConnections
+    │   ├── ChatHasActiveTurn
+    │   └── TenantHasSessions
+    ├── LimitExceeded                a named limit is reached
+    │   ├── RateLimitExceeded
+    │   ├── ConnectionLimitExceeded
+    │   └── ChatFull
+    ├── AgentFailed                  the model gave no usable answer
+    └── StoreError
+        ├── StoreUnavailable         passes by itself: busy, disk full, out of reach
+        ├── StoreFailed              anything else; nothing has changed
+        └── StoreTooNew              the database was written by a newer Antiphon
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AntiphonError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").split("\n", 1)[0]
+        super().__init__(self.message)
+
+
+class InvalidInput(AntiphonError):
+    """A value in the request is not allowed.
+
+    `field` is the name of the offending value as the client wrote it, dotted for nested ones, or None for the whole.
+    """
+
+    code = "invalid_input"
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MalformedBody(InvalidInput):
+    """The request body cannot be read as JSON in UTF-8."""
+
+    code = "malformed_body"
+
+
+class BodyTooLarge(InvalidInput):
+    """The request body is larger than allowed."""
+
+    code = "body_too_large"
+
+
+class AuthenticationFailed(AntiphonError):
+    """The credential is missing, unknown, expired or revoked."""
+
+    code = "authentication_failed"
+
+
+class AccessDenied(AntiphonError):
+    """The credential does not reach this far."""
+
+    code = "access_denied"
+
+
+class NotFound(AntiphonError):
+    """There is nothing of that name here."""
+
+    code = "not_found"
+
+
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+    code = "tenant_not_found"
+
+
+class ParticipantNotFound(NotFound):
+    """There is no such participant in this tenant."""
+
+    code = "participant_not_found"
+
+
+class SessionNotFound(NotFound):
+    """There is no such session in this tenant."""
+
+    code = "session_not_found"
+
+
+class ChatNotFound(NotFound):
+    """There is no such chat in this tenant."""
+
+    code = "chat_not_found"
+
+
+class MessageNotFound(NotFound):
+    """There is no such message in this chat."""
+
+    code = "message_not_found"
+
+
+class KeyNotFound(NotFound):
+    """There is no such key."""
+
+    code = "key_not_found"
+
+
+class ConnectionNotFound(NotFound):
+    """The connection is not registered any more."""
+
+    code = "connection_not_found"
+
+
+class Conflict(AntiphonError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class ChatIdTaken(Conflict):
+    """A chat of that id exists in another session."""
+
+    code = "chat_id_taken"
+
+
+class SessionIdTaken(Conflict):
+    """The id is in use by something that this request may not touch."""
+
+    code = "session_id_taken"
+
+
+class TenantNameTaken(Conflict):
+    """A tenant of that name exists already."""
+
+    code = "tenant_name_taken"
+
+
+class ParticipantNameTaken(Conflict):
+    """A participant of that name exists already."""
+
+    code = "participant_name_taken"
+
+
+class ChatIsLastOfSession(Conflict):
+    """A session keeps at least one chat, and this is its last."""
+
+    code = "chat_is_last_of_session"
+
+
+class ChatHasActiveConnections(Conflict):
+    """Sockets are open on the chat.
+
+    `count` is how many there are (>= 1); `until` the moment (microseconds, see `times`) when the last of them stops
+    counting if its process is dead.
+    """
+
+    code = "chat_has_active_connections"
+
+    def __init__(self, count: int, until: int) -> None:
+        super().__init__()
+        self.count = count
+        self.until = until
+
+
+class ChatHasActiveTurn(Conflict):
+    """An answer is being made in the chat."""
+
+    code = "chat_has_active_turn"
+
+
+class TenantHasSessions(Conflict):
+    """The tenant still has active sessions; delete all sessions first."""
+
+    code = "tenant_has_sessions"
+
+
+class LimitExceeded(AntiphonError):
+    """A limit is reached."""
+
+    code = "limit_exceeded"
+
+
+class RateLimitExceeded(LimitExceeded):
+    """Too many requests in too short a time.
+
+    `retry_after_seconds` says when the next one may succeed.
+    """
+
+    code = "rate_limit_exceeded"
+    is_retryable = True
+
+    def __init__(self, retry_after_seconds: int, message: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConnectionLimitExceeded(LimitExceeded):
+    """The tenant has as many open sockets as it may have."""
+
+    code = "connection_limit_exceeded"
+    is_retryable = True
+
+
+class ChatFull(LimitExceeded):
+    """The chat holds as many messages as a chat can hold."""
+
+    code = "chat_full"
+
+
+class AgentFailed(AntiphonError):
+    """The model failed, timed out, or produced no text."""
+
+    code = "agent_failed"
+    is_retryable = True
+
+
+class StoreError(AntiphonError):
+    """The store could not do it."""
+
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    """The store is busy, full or out of reach; nothing has changed, try again.
+
+    `retry_after_seconds` is a hint for the caller.
+    """
+
+    code = "store_unavailable"
+    is_retryable = True
+    retry_after_seconds: ClassVar[int] = 1
+
+
+class StoreFailed(StoreError):
+    """The store failed; nothing has changed."""
+
+    code = "store_failed"
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer version of Antiphon."""
+
+    code = "store_too_new"

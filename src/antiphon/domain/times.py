@@ -1,0 +1,44 @@
+"""Moments as whole microseconds since 1970-01-01 UTC, and their RFC 3339 text.
+
+An integer is exact, has no zone to get wrong, compares as time, and costs a third of a `datetime` to print.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> int:
+    """The present moment by this machine's clock, in microseconds."""
+    return time.time_ns() // 1000
+
+
+@lru_cache(maxsize=4096)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def text_of(moment: int) -> str:
+    """RFC 3339 in UTC with `Z`; six digits of fraction, none when it is zero."""
+    seconds, fraction = divmod(moment, SECOND)
+    return f"{_second_text(seconds)}.{fraction:06d}Z" if fraction else f"{_second_text(seconds)}Z"
+
+
+def from_datetime(value: datetime) -> int:
+    """The moment of a datetime; one without a zone is taken as UTC."""
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_text(text: str) -> int:
+    """The moment of an ISO 8601 text; without an offset it is UTC.
+
+    Raises ValueError when the text is no such time or lies outside the years 1 to 9999.
+    """
+    return from_datetime(datetime.fromisoformat(text))

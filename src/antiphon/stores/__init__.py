@@ -1,0 +1,1 @@
+"""Databases: each folder is one that passes `contract/`."""

@@ -1,0 +1,107 @@
+"""Connections to the SQLite file: how they are opened, and what their errors mean to the rest.
+
+Facts about the settings are from SQLite's documentation of PRAGMAs, their costs measured (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from antiphon.domain import limits
+from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
+from antiphon.stores.sql import load_statements
+
+Row = tuple[Any, ...]
+
+FILE_NAME = "antiphon.db"
+STATEMENTS = load_statements(files("antiphon.stores.sqlite") / "sql")
+
+_READER_BUSY_SECONDS = 0.1  # on the loop thread: only a recovery of the log makes a reader wait at all
+_CACHE_KIBIBYTES = 64 * 1024
+_PASSING = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.NoMemError,
+    apsw.InterruptError,
+    apsw.ReadOnlyError,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """A connection that writes: durable at every commit, overwriting what it deletes, foreign keys on.
+
+    Raises StoreError when the file cannot be used, and StoreFailed when foreign keys cannot be switched on.
+    """
+    try:
+        connection = apsw.Connection(str(path))
+        connection.set_busy_timeout(limits.STORE_BUSY_SECONDS * 1000)
+        for pragma in (
+            "auto_vacuum = INCREMENTAL",  # takes hold before the first table is made, and later does nothing
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "secure_delete = ON",
+            "temp_store = MEMORY",
+            "wal_autocheckpoint = 0",  # a thread of its own does it, so that no commit waits for it
+            f"cache_size = -{_CACHE_KIBIBYTES}",
+            f"journal_size_limit = {limits.WAL_BYTES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        if connection.execute("PRAGMA foreign_keys").fetchall() != [(1,)]:
+            raise StoreFailed("this SQLite does not enforce foreign keys")
+    except apsw.Error as error:
+        raise translate(error) from None
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """A connection that only reads."""
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(int(_READER_BUSY_SECONDS * 1000))
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}").fetchall()
+        connection.execute("PRAGMA temp_store = MEMORY").fetchall()
+    except apsw.Error as error:
+        raise translate(error) from None
+    return connection
+
+
+def translate(error: apsw.Error) -> StoreError:
+    """The project's error for one of the driver's; its text stays here, since it may quote what people wrote."""
+    name = type(error).__name__
+    detail = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", 0), "")
+    _log.warning("database error", extra={"fault": name, "result": str(detail)})
+    return StoreUnavailable() if isinstance(error, _PASSING) else StoreFailed()
+
+
+class Cursor:
+    """Named statements on one connection."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+
+    def rows(self, name: str, /, **values: Any) -> list[Row]:
+        """All rows of a statement."""
+        return self.connection.execute(STATEMENTS[name], values).fetchall()
+
+    def row(self, name: str, /, **values: Any) -> Row | None:
+        """The first row of a statement, or None."""
+        found = self.connection.execute(STATEMENTS[name], values).fetchall()
+        return found[0] if found else None
+
+    def run(self, name: str, /, **values: Any) -> int:
+        """Run a statement; how many rows it changed."""
+        self.connection.execute(STATEMENTS[name], values)
+        return self.connection.changes()

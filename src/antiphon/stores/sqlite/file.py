@@ -1,0 +1,90 @@
+"""The database file: where reads and writes of all nouns go through."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from antiphon.stores.sqlite.database import Cursor, Row, open_reader, translate
+from antiphon.stores.sqlite.writer import Operation, Writer
+
+T = TypeVar("T")
+
+_READER_THREADS = 2
+
+
+class File:
+    """One SQLite file.
+
+    Short reads by an index run on the caller's own thread: handing them to another costs more than the query. Long ones
+    go to a small pool. All writes go through the writer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = Writer(path)
+        self._reader = Cursor(open_reader(path))
+        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="antiphon-reader")
+
+    def row(self, name: str, /, **values: Any) -> Row | None:
+        """The first row of a short statement."""
+        try:
+            return self._reader.row(name, **values)
+        except apsw.Error as error:
+            raise translate(error) from None
+
+    def rows(self, name: str, /, **values: Any) -> list[Row]:
+        """All rows of a short statement."""
+        try:
+            return self._reader.rows(name, **values)
+        except apsw.Error as error:
+            raise translate(error) from None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Cursor]:
+        """Several short statements that see one state. Await nothing inside: an open read keeps the log long."""
+        with _snapshot_of(self._reader) as cursor:
+            yield cursor
+
+    async def read_apart(self, work: Callable[[Cursor], T]) -> T:
+        """A read that may be long, in one snapshot on a thread of the pool."""
+
+        def job() -> T:
+            reader: Cursor | None = getattr(self._local, "reader", None)
+            if reader is None:
+                reader = self._local.reader = Cursor(open_reader(self._path))
+            with _snapshot_of(reader) as cursor:
+                return work(cursor)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Do it in a transaction; durable on return."""
+        return await self._writer.run(operation)
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the file."""
+        self._pool.shutdown(wait=True)
+        self._reader.connection.close()
+        await self._writer.close()
+
+
+@contextmanager
+def _snapshot_of(cursor: Cursor) -> Iterator[Cursor]:
+    connection = cursor.connection
+    try:
+        connection.execute("BEGIN")
+        try:
+            yield cursor
+        finally:
+            connection.execute("COMMIT")
+    except apsw.Error as error:
+        raise translate(error) from None

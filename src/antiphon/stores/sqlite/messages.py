@@ -1,0 +1,162 @@
+"""Messages in SQLite: rows in the order of (chat, seq), so that a page is one short walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from antiphon.core.ports import Slice
+from antiphon.domain import limits
+from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound
+from antiphon.domain.ids import Uid, new_uid7
+from antiphon.domain.messages import ASSISTANT, Draft, Message, Page
+from antiphon.domain.participants import PEER
+from antiphon.stores.sqlite.database import Cursor, Row
+from antiphon.stores.sqlite.file import File
+from antiphon.stores.sqlite.participants import ensure_participant
+from antiphon.stores.sqlite.sessions import join
+from antiphon.stores.sqlite.writer import Transaction
+
+_SEQ_BITS = 23
+
+
+def place_of(chat_num: int, seq: int) -> int:
+    """Where a message stands in the table."""
+    return chat_num << _SEQ_BITS | seq
+
+
+class SqliteMessages:
+    """`core.ports.MessageStore`."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    async def append(
+        self, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft], connection_id: Uid | None = None
+    ) -> list[Message]:
+        """See the port."""
+
+        def operation(tx: Transaction) -> list[Message]:
+            chat = _advance(tx, tenant_id, chat_key, drafts)
+            if connection_id is not None and tx.row("find_live_connection", tenant_id=tenant_id, id=connection_id) != (
+                chat_key,
+            ):
+                raise ConnectionNotFound
+            num, last_seq, session_key = chat
+            authors: dict[str, Uid] = {}
+            for draft in drafts:
+                if draft.author not in authors:
+                    who, _ = ensure_participant(tx, tenant_id, PEER, draft.author)
+                    join(tx, tenant_id, session_key, who.id)
+                    authors[draft.author] = who.id
+            first = last_seq - len(drafts) + 1
+            return [
+                _insert(tx, tenant_id, num, first + i, authors[draft.author], draft) for i, draft in enumerate(drafts)
+            ]
+
+        return await self._file.write(operation)
+
+    async def page(self, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
+        """See the port."""
+        head = self._file.row("chat_head", tenant_id=tenant_id, key=chat_key)
+        if head is None:
+            raise ChatNotFound
+        if _expected_size(head, part.limit) > limits.LOOP_READ_BYTES:
+            return await self._file.read_apart(lambda read: _page(read, tenant_id, chat_key, part))
+        with self._file.snapshot() as read:
+            return _page(read, tenant_id, chat_key, part)
+
+    async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
+        """See the port."""
+        with self._file.snapshot() as read:
+            head = read.row("chat_head", tenant_id=tenant_id, key=chat_key)
+            row = read.row("find_message", tenant_id=tenant_id, id=message_id)
+        return Message(*row[1:]) if head and row and row[0] == head[0] else None
+
+    async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
+        """See the port."""
+        page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))
+        return page.items[::-1]
+
+
+def _expected_size(head: Row, limit: int) -> int:
+    count: int = head[2]
+    size: int = head[3]
+    return size * min(limit, count) // max(count, 1)
+
+
+def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft]) -> tuple[int, int, Uid]:
+    """Take the places of the drafts; this is where an append to a deleted chat ends."""
+    answers = [draft for draft in drafts if draft.role == ASSISTANT]
+    row = tx.row(
+        "advance_chat",
+        tenant_id=tenant_id,
+        key=chat_key,
+        count=len(drafts),
+        size=sum(len(draft.text) + len(draft.parts or "") + len(draft.metadata) for draft in drafts),
+        said_at=drafts[-1].created_at or tx.now,
+        answered_at=(answers[-1].created_at or tx.now) if answers else None,
+        now=tx.now,
+    )
+    if row is None:
+        raise ChatNotFound
+    if row[1] > limits.MESSAGES_PER_CHAT:
+        raise ChatFull
+    num, last_seq, session_key = row
+    return num, last_seq, session_key
+
+
+def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid, draft: Draft) -> Message:
+    message = Message(
+        new_uid7(),
+        seq,
+        draft.client_id,
+        draft.role,
+        draft.author,
+        draft.text,
+        draft.parts,
+        draft.metadata,
+        draft.token_count,
+        draft.created_at or tx.now,
+    )
+    tx.run(
+        "insert_message",
+        place=place_of(num, seq),
+        tenant_id=tenant_id,
+        id=message.id,
+        client_id=message.client_id,
+        role=message.role,
+        author_id=author_id,
+        author=message.author,
+        text=message.text,
+        parts=message.parts,
+        metadata=message.metadata,
+        token_count=message.token_count,
+        created_at=message.created_at,
+    )
+    return message
+
+
+def _page(read: Cursor, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
+    """One page from one snapshot. While nothing was removed from the middle, an offset is a place to start from."""
+    head = read.row("chat_head", tenant_id=tenant_id, key=chat_key)
+    if head is None:
+        raise ChatNotFound
+    num, last_seq, count, _ = head
+    low, high, offset = 1, last_seq, part.offset
+    if count == last_seq:
+        offset = 0
+        if part.is_reversed:
+            high = last_seq - part.offset
+        else:
+            low = 1 + part.offset
+    rows: list[Row] = []
+    if low <= high:
+        rows = read.rows(
+            "messages_between_reversed" if part.is_reversed else "messages_between",
+            tenant_id=tenant_id,
+            low=place_of(num, low),
+            high=place_of(num, high),
+            limit=part.limit,
+            offset=offset,
+        )
+    return Page([Message(*row) for row in rows], count)

@@ -1,0 +1,41 @@
+-- name: advance_chat
+-- Takes the next places in a chat and moves its counters; finds nothing once the chat is detached, which is the fence.
+UPDATE chats
+SET last_seq = last_seq + :count, message_count = message_count + :count, text_size = text_size + :size,
+    last_message_at = :said_at, last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
+RETURNING num, last_seq, session_key;
+
+-- name: insert_message
+-- One message at its place.
+INSERT INTO messages (place, tenant_id, id, client_id, role, author_id, author, text, parts, metadata, token_count,
+    created_at)
+VALUES (:place, :tenant_id, :id, :client_id, :role, :author_id, :author, :text, :parts, :metadata, :token_count,
+    :created_at);
+
+-- name: chat_head
+-- What is needed to find a page of a chat: its number, its last place, how many messages there are and how long they are.
+SELECT num, last_seq, message_count, text_size FROM chats
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
+
+-- name: messages_between
+-- The messages of a range of places; NOT INDEXED makes SQLite walk the table, which is in this order.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND :high
+ORDER BY place LIMIT :limit OFFSET :offset;
+
+-- name: messages_between_reversed
+-- The same, the last place first.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND :high
+ORDER BY place DESC LIMIT :limit OFFSET :offset;
+
+-- name: find_message
+-- The message of that id, with the number of its chat first.
+SELECT place >> 23, id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: find_message_by_client_id
+-- The message that a client stored under its own id.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages WHERE tenant_id = :tenant_id AND place >> 23 = :num AND client_id = :client_id;

@@ -1,0 +1,38 @@
+-- name: find_participant
+-- The participant of that kind and name.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name;
+
+-- name: find_participant_by_id
+-- The participant of that id.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: insert_participant
+-- A new participant.
+INSERT INTO participants (tenant_id, id, kind, name, metadata, configuration, created_at)
+VALUES (:tenant_id, :id, :kind, :name, :metadata, :configuration, :now);
+
+-- name: update_participant
+-- Metadata and configuration where they are given.
+UPDATE participants
+SET metadata = coalesce(:metadata, metadata), configuration = coalesce(:configuration, configuration)
+WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: list_participants
+-- Those of a kind in order of making.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY num LIMIT :limit OFFSET :offset;
+
+-- name: list_participants_reversed
+-- Those of a kind, the newest first.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY num DESC LIMIT :limit OFFSET :offset;
+
+-- name: count_owned_chats
+-- Moves the number of chats with a UUID as id that a participant owns.
+UPDATE participants SET chat_count = chat_count + :by WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: owned_chats
+-- How many chats with a UUID as id the participant of that name owns, and its id.
+SELECT id, chat_count FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :name;

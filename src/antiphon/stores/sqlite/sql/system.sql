@@ -1,0 +1,7 @@
+-- name: applied_migrations
+-- scope: system, the migrations this database has had.
+SELECT version, name FROM schema_migrations ORDER BY version;
+
+-- name: insert_migration
+-- scope: system, notes a migration in the transaction that makes it.
+INSERT INTO schema_migrations (version, name, applied_at) VALUES (:version, :name, :now);

@@ -1,0 +1,88 @@
+"""What the rings share: a store, an instance over it, and the whole server behind an in-process client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from antiphon.api.honcho.routes import Honcho
+from antiphon.api.lexicon.routes import Lexicon
+from antiphon.api.lexicon.socket import ChatSocket
+from antiphon.api.metrics import Metrics
+from antiphon.api.recoup.routes import Recoup
+from antiphon.api.server import Server
+from antiphon.api.system.routes import System
+from antiphon.core.instance import Instance
+from antiphon.domain.errors import TenantNameTaken
+from antiphon.stores.sqlite.store import SqliteStore
+from tests.scripted_agent import ScriptedAgent
+
+MakeKey = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A fresh SQLite store."""
+    opened = await SqliteStore.open(tmp_path / "data")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def agent() -> ScriptedAgent:
+    """An agent that answers what the last message tells it to."""
+    return ScriptedAgent()
+
+
+@pytest.fixture
+async def instance(store: SqliteStore, agent: ScriptedAgent) -> AsyncIterator[Instance]:
+    """An instance at work; a token is a word."""
+    made = Instance(store, agent, lambda text: len(text.split()), default_model="scripted")
+    async with made.running():
+        yield made
+
+
+@pytest.fixture
+def server(instance: Instance) -> Server:
+    """The whole server, without a rate limit."""
+    return build_server(instance, requests_per_minute=0)
+
+
+def build_server(instance: Instance, requests_per_minute: int) -> Server:
+    """The server as `app` composes it."""
+    metrics = Metrics()
+    lexicon = Lexicon(instance, requests_per_minute)
+    dialects = {
+        "/api": Recoup(instance),
+        "/api/v1": lexicon,
+        "/ws": lexicon,
+        "/v3": Honcho(instance),
+        "": System(instance, metrics),
+    }
+    return Server(dialects, {"/ws/chat": ChatSocket(instance)}, metrics)
+
+
+@pytest.fixture
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the server, in process."""
+    transport = httpx.ASGITransport(app=server)
+    async with httpx.AsyncClient(transport=transport, base_url="http://antiphon.test") as client:
+        yield client
+
+
+@pytest.fixture
+def make_key(instance: Instance) -> MakeKey:
+    """Makes a key of a tenant, and the tenant when it is missing; gives the key's text."""
+
+    async def make(tenant: str = "t1", participant: str | None = None, scope: str | None = None, **more: str) -> str:
+        try:
+            tenant_id = (await instance.tenants.create(tenant)).id
+        except TenantNameTaken:
+            tenant_id = (await instance.tenants.get(tenant)).id
+        _, text = await instance.keys.create(tenant_id, participant, scope, **more)
+        return text
+
+    return make
