@@ -22,9 +22,10 @@ WHERE tenant_id = :tenant_id AND session_key = :session_key AND id IS NOT NULL;
 UPDATE sessions SET id = NULL WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
 
 -- name: insert_deletion
--- The job that removes the rows.
+-- The job that removes the rows; when it may run is said by the clock that claims it (it knows milliseconds only).
 INSERT INTO deletions (tenant_id, id, kind, target_key, mode, state, requested_at, detached_at, run_after)
-VALUES (:tenant_id, :id, :kind, :target_key, :mode, 'purging', :now, :now, :now);
+VALUES (:tenant_id, :id, :kind, :target_key, :mode, 'purging', :now, :now,
+    CAST(unixepoch('subsec') * 1000000 AS INTEGER));
 
 -- name: find_deletion
 -- The deletion of that id.
