@@ -27,5 +27,5 @@ async def authenticate(instance: Instance, request: Request, key: str | None) ->
         raise AuthenticationFailed
     else:
         principal = await instance.keys.authenticate(key)
-    request.tenant_id = principal.tenant_id
+    request.principal = principal
     return principal

@@ -11,7 +11,7 @@ import msgspec
 
 from antiphon.domain import limits
 from antiphon.domain.errors import AntiphonError, BodyTooLarge, InvalidInput, MalformedBody
-from antiphon.domain.ids import Uid
+from antiphon.domain.keys import Principal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,7 +50,7 @@ class Request:
     """One HTTP request. `segments` are the parts of the raw path, each decoded after splitting: an id may hold a slash.
 
     A segment that is not UTF-8 keeps its bytes as lone surrogates, which no stored text has: it names nothing.
-    `params` are the values of the route's placeholders; `tenant_id` is set by authentication, for the log.
+    `params` are the values of the route's placeholders; `principal` is who is calling, once that is known.
     """
 
     __slots__ = (
@@ -60,10 +60,10 @@ class Request:
         "id",
         "method",
         "params",
+        "principal",
         "route",
         "scope",
         "segments",
-        "tenant_id",
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -74,7 +74,7 @@ class Request:
         self._query: list[tuple[str, str]] | None = None
         self.params: dict[str, str] = {}
         self.route: str = ""
-        self.tenant_id: Uid | None = None
+        self.principal: Principal | None = None
         self.segments = split_path(scope.get("raw_path") or scope["path"].encode())
         self.id = self._take_id()
 

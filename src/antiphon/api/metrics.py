@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from antiphon.api.http import Request
+from antiphon.api.logs import access
 from antiphon.domain.ids import text_of
 
-_access = logging.getLogger("antiphon.access")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -50,8 +50,8 @@ class Metrics:
             child = self._children[key] = (labels.inc, self.seconds.labels(dialect).observe)
         child[0]()
         child[1](seconds)
-        if _access.isEnabledFor(logging.INFO):
-            _access.info(
+        if access.isEnabledFor(logging.INFO):
+            access.info(
                 "request",
                 extra={
                     "request": request.id,
@@ -60,7 +60,7 @@ class Metrics:
                     "route": request.route or None,
                     "status": status,
                     "ms": round(seconds * 1000, 2),
-                    "tenant": text_of(request.tenant_id) if request.tenant_id else None,
+                    "tenant": text_of(request.principal.tenant_id) if request.principal else None,
                 },
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.websockets import WebSocket
@@ -13,6 +12,7 @@ from starlette.websockets import WebSocket
 from antiphon.api.dialect import Dialect
 from antiphon.api.http import ClientGone, InternalFault, Receive, Reply, Request, Scope, Send
 from antiphon.api.metrics import Metrics
+from antiphon.core.faults import describe
 from antiphon.domain.errors import AntiphonError
 
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
@@ -83,10 +83,3 @@ async def send_reply(request: Request, reply: Reply, send: Send) -> None:
         del headers[-2]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else reply.body})
-
-
-def describe(fault: BaseException) -> dict[str, str]:
-    """The kind of an exception and the place where it arose, for a log: its text may hold what people wrote."""
-    frames = traceback.extract_tb(fault.__traceback__)
-    place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown"
-    return {"fault": type(fault).__name__, "place": place}

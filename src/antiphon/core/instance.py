@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from antiphon.core.chats import Chats
 from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.faults import describe
 from antiphon.core.keys import Keys
 from antiphon.core.messages import Messages, TokenCounter
 from antiphon.core.participants import Participants
@@ -17,7 +19,10 @@ from antiphon.core.ports import Agent, Store
 from antiphon.core.replies import Replies
 from antiphon.core.sessions import Sessions
 from antiphon.core.tenants import Tenants
+from antiphon.domain import limits
 from antiphon.domain.keys import Principal
+
+_log = logging.getLogger(__name__)
 
 
 class Instance:
@@ -47,11 +52,11 @@ class Instance:
     async def running(self) -> AsyncIterator[None]:
         """Do the background work (keys, leases, purges) while inside; on leaving, end it and let go of sockets."""
         tasks = [
-            asyncio.create_task(work, name=name)
+            asyncio.create_task(_forever(name, work), name=name)
             for name, work in (
-                ("keys", self.keys.keep_fresh()),
-                ("leases", self.connections.keep_renewing()),
-                ("purges", self.worker.run()),
+                ("keys", self.keys.keep_fresh),
+                ("leases", self.connections.keep_renewing),
+                ("purges", self.worker.run),
             )
         ]
         try:
@@ -61,3 +66,13 @@ class Instance:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.connections.close_all()
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do that work until cancelled; what breaks it is logged, and it begins anew after WORK_RESTART_SECONDS."""
+    while True:
+        try:
+            await work()
+        except Exception as fault:  # noqa: BLE001  whatever it is: a server without this work would fail in silence
+            _log.error("background work failed", extra={"work": name, **describe(fault)})  # noqa: TRY400  no words of it
+        await asyncio.sleep(limits.WORK_RESTART_SECONDS)

@@ -46,6 +46,12 @@ class Messages:
             counts = await asyncio.to_thread(lambda: [self._count_tokens(draft.text) for draft in drafts])
         return [msgspec.structs.replace(draft, token_count=count) for draft, count in zip(drafts, counts, strict=True)]
 
+    async def count_tokens(self, text: str) -> int:
+        """The tokens of a text; a long one is counted in a thread, so that nobody waits for it."""
+        if len(text) <= _COUNT_INLINE_CHARACTERS:
+            return self._count_tokens(text)
+        return await asyncio.to_thread(self._count_tokens, text)
+
     async def page(self, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
         """A part of the chat's messages in order, and how many there are, from one snapshot. Raises ChatNotFound."""
         return await self._store.messages.page(tenant_id, chat_key, part)

@@ -134,12 +134,14 @@ class SessionStore(Protocol):
         metadata: str | None,
         configuration: str | None,
         members: Sequence[Member],
+        actor_id: Uid | None = None,
     ) -> tuple[Session, bool]:
         """The `single` session of that id, made with its chat when missing; tells whether it was made now.
 
         On an existing one replaces the metadata and merges the configuration where given. Adds the members (who are
-        made when missing); one that is a member already keeps its settings. Raises SessionIdTaken when the id names a
-        `multi` session, LimitExceeded when too many members would observe others.
+        made when missing); one that is a member already keeps its settings. With an actor, raises AccessDenied when the
+        session is there and the actor is not a member, unless it owns the session and asks for no change. Raises
+        SessionIdTaken when the id names a `multi` session, LimitExceeded when too many members would observe others.
         """
         ...
 

@@ -20,7 +20,7 @@ def now() -> int:
 
 @lru_cache(maxsize=4096)
 def _second_text(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]  # strftime does not pad years before 1000
 
 
 def text_of(moment: int) -> str:

@@ -44,6 +44,7 @@ def open_writer(path: Path) -> apsw.Connection:
     """
     try:
         connection = apsw.Connection(str(path))
+        _keep_plans(connection)
         connection.set_busy_timeout(limits.STORE_BUSY_SECONDS * 1000)
         for pragma in (
             "auto_vacuum = INCREMENTAL",  # takes hold before the first table is made, and later does nothing
@@ -68,12 +69,22 @@ def open_reader(path: Path) -> apsw.Connection:
     """A connection that only reads."""
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        _keep_plans(connection)
         connection.set_busy_timeout(int(_READER_BUSY_SECONDS * 1000))
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}").fetchall()
         connection.execute("PRAGMA temp_store = MEMORY").fetchall()
     except apsw.Error as error:
         raise translate(error) from None
     return connection
+
+
+def _keep_plans(connection: apsw.Connection) -> None:
+    """Plan a statement once, whatever its values are.
+
+    Without the query planner stability guarantee SQLite looks at the values of some parameters (those of a LIMIT, those
+    that meet a partial index), and then prepares the statement again at every execution: 7 to 35 µs a time, measured.
+    """
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 def translate(error: apsw.Error) -> StoreError:

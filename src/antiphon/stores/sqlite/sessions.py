@@ -8,7 +8,7 @@ from typing import Any
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
-from antiphon.domain.errors import LimitExceeded, SessionIdTaken, TenantNotFound
+from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, TenantNotFound
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
@@ -124,14 +124,19 @@ class SqliteSessions:
         metadata: str | None,
         configuration: str | None,
         members: Sequence[Member],
+        actor_id: Uid | None = None,
     ) -> tuple[Session, bool]:
         """See the port."""
-        found = await self.find(tenant_id, session_id)
-        if found and found.shape == SINGLE and metadata is None and configuration is None and not members:
-            return found, False
+        is_change = metadata is not None or configuration is not None or bool(members)
+        if not is_change and actor_id is None:
+            found = await self.find(tenant_id, session_id)
+            if found and found.shape == SINGLE:
+                return found, False
 
         def operation(tx: Transaction) -> tuple[Session, bool]:
             row = tx.row("find_session", tenant_id=tenant_id, id=session_id)
+            if row is not None and actor_id is not None:
+                _check_actor(tx, tenant_id, Session(*row), actor_id, is_change)
             if row is None:
                 session, is_new = (
                     _make_single(tx, tenant_id, session_id, owner_name, metadata, configuration),
@@ -213,6 +218,14 @@ def _change_single(
         now=tx.now,
     )
     return Session(*tx.rows("find_session", tenant_id=tenant_id, id=old.id)[0])
+
+
+def _check_actor(tx: Transaction, tenant_id: Uid, session: Session, actor_id: Uid, is_change: bool) -> None:
+    """A member may do anything here; the owner that is no member may look."""
+    if session.owner_id == actor_id and not is_change:
+        return
+    if tx.row("find_member", tenant_id=tenant_id, session_key=session.key, participant_id=actor_id) != (0,):
+        raise AccessDenied
 
 
 def _check_observers(tx: Transaction, tenant_id: Uid, session_key: Uid) -> None:

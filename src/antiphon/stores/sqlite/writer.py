@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import apsw
 
 from antiphon.domain import limits, times
-from antiphon.domain.errors import StoreUnavailable
+from antiphon.domain.errors import StoreError, StoreUnavailable
 from antiphon.stores.sqlite.database import Cursor, open_writer, translate
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Writer:
         self._connection = open_writer(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._dirty = threading.Event()
-        self._is_closed = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="antiphon-writer", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint, name="antiphon-checkpoint", daemon=True)
         self._thread.start()
@@ -67,7 +67,7 @@ class Writer:
 
     async def run(self, operation: Operation[T]) -> T:
         """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError."""
-        if self._is_closed or self._jobs.qsize() >= limits.WRITE_QUEUE_OPERATIONS:
+        if self._closing.is_set() or self._jobs.qsize() >= limits.WRITE_QUEUE_OPERATIONS:
             raise StoreUnavailable
         job = _Job(operation, asyncio.get_running_loop())
         self._jobs.put(job)
@@ -76,9 +76,9 @@ class Writer:
 
     async def close(self) -> None:
         """Finish what is queued, bring the log into the database, and let go of the file."""
-        if self._is_closed:
+        if self._closing.is_set():
             return
-        self._is_closed = True
+        self._closing.set()
         self._jobs.put(None)
         self._dirty.set()
         await asyncio.to_thread(self._join)
@@ -97,7 +97,7 @@ class Writer:
                     is_last = True
                     break
                 batch.append(job)
-            _deliver(batch, self._commit(batch))
+            _deliver(batch, self._commit_or_reopen(batch))
             self._dirty.set()
             if is_last:
                 break
@@ -109,6 +109,19 @@ class Writer:
         except apsw.Error as error:
             translate(error)  # logged; the next start does it
         self._connection.close()
+
+    def _commit_or_reopen(self, batch: list[_Job]) -> list[Any]:
+        """The outcomes of a batch. A connection that cannot even roll back is replaced: this thread must not die."""
+        try:
+            return self._commit(batch)
+        except apsw.Error as error:
+            fault = translate(error)
+        self._connection.close(force=True)
+        try:
+            self._connection = open_writer(self._path)
+        except StoreError as error:  # the closed connection fails the next batch, which comes here again
+            fault = error
+        return [fault] * len(batch)
 
     def _commit(self, batch: list[_Job]) -> list[Any]:
         """The outcome of each job: its result, or the exception that its caller gets."""
@@ -152,17 +165,19 @@ class Writer:
 
     def _checkpoint(self) -> None:
         """Bring the log into the database in the background, so that no commit has to (p99 of a commit: a fifth)."""
-        connection = open_writer(self._path)
-        waiting = threading.Event()
-        while not self._is_closed:
+        connection: apsw.Connection | None = None
+        while not self._closing.wait(_CHECKPOINT_SECONDS):
             self._dirty.wait()
             self._dirty.clear()
-            waiting.wait(_CHECKPOINT_SECONDS)
             try:
+                connection = connection or open_writer(self._path)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.Error as error:
                 translate(error)
-        connection.close()
+            except StoreError:  # logged where it arose; the next commit tries again
+                continue
+        if connection is not None:
+            connection.close()
 
 
 def _deliver(batch: list[_Job], outcomes: list[Any]) -> None:

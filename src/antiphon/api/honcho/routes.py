@@ -1,0 +1,74 @@
+"""The Honcho dialect: its table of routes, and the order of its checks."""
+
+from __future__ import annotations
+
+from antiphon.api import openapi
+from antiphon.api.dialect import Dialect
+from antiphon.api.honcho import errors, messages
+from antiphon.api.honcho.messages import Messages
+from antiphon.api.honcho.peers import Peers
+from antiphon.api.honcho.reach import Reach
+from antiphon.api.honcho.sessions import Sessions
+from antiphon.api.honcho.workspaces import Workspaces
+from antiphon.api.http import JSON, Reply, Request, encode
+from antiphon.api.routing import MethodNotAllowed, Route, RouteTable
+from antiphon.core.instance import Instance
+from antiphon.domain.errors import AntiphonError
+
+_VERSION = "3.0.12"
+_DESCRIPTION = (
+    "Workspaces, peers, sessions and messages. Every route but this document needs `Authorization: Bearer` with a key."
+)
+
+
+class Honcho(Dialect):
+    """Version 3 of Honcho's HTTP API over an instance: workspace = tenant, peer = participant, session = session."""
+
+    name = "honcho"
+
+    def __init__(self, instance: Instance) -> None:
+        reach = Reach(instance)
+        nouns = (
+            Workspaces(instance, reach),
+            Peers(instance, reach),
+            Sessions(instance, reach),
+            Messages(instance, reach),
+        )
+        document = Route("GET", "/v3/openapi.json", self.document, "This document.", {200: dict}, is_public=True)
+        self.routes = RouteTable([*(route for noun in nouns for route in noun.routes()), document])
+        self._document = b""
+
+    async def respond(self, request: Request) -> Reply:
+        """The answer to a request; a path that only a slash at its end keeps from being a route is sent to that route.
+
+        New messages are taken at the path with the slash, too.
+        """
+        if request.segments[-1] != "":
+            return await self.routes.match(request).handler(request)
+        request.segments = request.segments[:-1]
+        try:
+            route = self.routes.match(request)
+        except MethodNotAllowed:
+            return _without_slash(request)
+        if route.method == "POST" and route.path == messages.PATH:
+            return await route.handler(request)
+        return _without_slash(request)
+
+    async def document(self, request: Request) -> Reply:
+        """GET /v3/openapi.json."""
+        if not self._document:
+            schemes = {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
+            made = openapi.document("Antiphon: Honcho API", _VERSION, _DESCRIPTION, self.routes.routes, schemes)
+            self._document = encode(made)
+        return Reply(200, self._document, [JSON])
+
+    def refuse(self, request: Request, error: AntiphonError) -> Reply:
+        """The error as `{"detail": …}`."""
+        return errors.refuse(error)
+
+
+def _without_slash(request: Request) -> Reply:
+    """307 to the same path without the slash at its end."""
+    path = (request.scope.get("raw_path") or request.scope["path"].encode()).split(b"?", 1)[0]
+    query = request.scope.get("query_string", b"")
+    return Reply(307, headers=[(b"location", path[:-1] + (b"?" + query if query else b""))])

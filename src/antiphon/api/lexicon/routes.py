@@ -1,0 +1,124 @@
+"""What Lexicon's wire serves over REST: who is calling comes before everything else, even before the path."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from antiphon import __version__
+from antiphon.api.auth import api_key_of, authenticate
+from antiphon.api.dialect import Dialect
+from antiphon.api.http import JSON, Reply, Request, encode
+from antiphon.api.lexicon import wire
+from antiphon.api.lexicon.chats import Chats
+from antiphon.api.lexicon.errors import refuse
+from antiphon.api.lexicon.rates import RequestRates
+from antiphon.api.lexicon.reach import check_scope
+from antiphon.api.openapi import document
+from antiphon.api.routing import MethodNotAllowed, Query, Route, RouteTable
+from antiphon.core.instance import Instance
+from antiphon.domain import limits
+from antiphon.domain.errors import AntiphonError
+
+_NO_STORE = (b"cache-control", b"no-store")
+_SOCKET_PATH = ["ws", "chat"]
+_DOCUMENT_PATH = ["api", "v1", "openapi.json"]
+_ERRORS = {401: wire.Error, 429: wire.Error, 500: wire.Error, 503: wire.Error}
+_PAGING = (
+    Query("offset", {"type": "integer", "minimum": 0, "default": 0}, "How many to leave out at the beginning."),
+    Query("limit", {"type": "integer", "minimum": 1, "maximum": limits.PAGE_ITEMS, "default": 50}, "How many at most."),
+    Query("order", {"type": "string", "enum": ["asc", "desc"]}, "By the moment of making."),
+)
+
+class UpgradeRequired(AntiphonError):
+    """This path is for WebSockets."""
+
+    code = "upgrade_required"
+
+
+class Lexicon(Dialect):
+    """Lexicon's chats, under `/api/v1`."""
+
+    name = "lexicon"
+
+    def __init__(self, instance: Instance, requests_per_minute: int) -> None:
+        self._instance = instance
+        self._rates = RequestRates(requests_per_minute)
+        chats = Chats(instance)
+        one = "/api/v1/chats/{chat_id}"
+        created = {201: wire.CreatedChat, 400: wire.Error, 413: wire.Error, **_ERRORS}
+        found = {404: wire.Error, **_ERRORS}
+        create, many = chats.create, {400: wire.Error, **found}
+        self.routes = RouteTable(
+            [
+                Route("GET", "/api/v1/openapi.json", self.openapi, "This document.", {200: dict}, is_public=True),
+                Route("POST", "/api/v1/chats/", create, "Create a chat.", created, body=wire.NewChat),
+                Route("POST", "/api/v1/chats", create, "The same, without the slash.", created, body=wire.NewChat),
+                Route(
+                    "GET",
+                    "/api/v1/chats/user/{user_id}",
+                    chats.list,
+                    "List a user's chats, newest first.",
+                    {200: wire.ChatPage, **many},
+                    query=_PAGING,
+                ),
+                Route("GET", one, chats.get, "Get a chat.", {200: wire.FullChat, **found}),
+                Route(
+                    "GET",
+                    f"{one}/messages",
+                    chats.messages,
+                    "List a chat's messages, oldest first.",
+                    {200: wire.MessagePage, **many},
+                    query=_PAGING,
+                ),
+                Route(
+                    "DELETE",
+                    one,
+                    chats.delete,
+                    "Delete a chat with all its messages, for good; refused while a socket is open on it.",
+                    {200: wire.ChatDeleted, 409: wire.Error, **found},
+                ),
+            ]
+        )
+
+    async def respond(self, request: Request) -> Reply:
+        """See the base. The order of checks is this wire's: caller, rate, route, request, resource."""
+        if request.segments == _SOCKET_PATH:
+            raise UpgradeRequired
+        if request.segments == _DOCUMENT_PATH:
+            return await super().respond(request)
+        principal = await authenticate(self._instance, request, api_key_of(request))
+        check_scope(principal)
+        rate = self._rates.count(principal.tenant_id)
+        try:
+            self._rates.check(principal.tenant_id)
+            reply = await super().respond(request)
+        except AntiphonError as error:
+            reply = self.refuse(request, error)
+        reply.headers = [*reply.headers, *rate]
+        if _NO_STORE not in reply.headers:
+            reply.headers.append(_NO_STORE)
+        return reply
+
+    def refuse(self, request: Request, error: AntiphonError) -> Reply:
+        """See the base."""
+        reply = refuse(error)
+        reply.headers = [*reply.headers, _NO_STORE]
+        if isinstance(error, MethodNotAllowed):
+            reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+        return reply
+
+    async def openapi(self, request: Request) -> Reply:
+        """GET /api/v1/openapi.json."""
+        return Reply(200, self._document, [JSON])
+
+    @cached_property
+    def _document(self) -> bytes:
+        return encode(
+            document(
+                "Antiphon: the Lexicon dialect",
+                __version__,
+                "Chats and their messages, as clients of Lexicon Chat know them. The socket is at /ws/chat.",
+                self.routes.routes,
+                {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
+            )
+        )

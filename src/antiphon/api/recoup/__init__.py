@@ -1,0 +1,1 @@
+"""Recoup's wire: sessions with several chats each."""

@@ -1,0 +1,74 @@
+"""The program `antiphon`: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from antiphon import __version__
+from antiphon.cli import deletions, keys, models, tenants
+from antiphon.cli.output import complain
+from antiphon.cli.parts import Parts
+from antiphon.cli.serve import serve
+from antiphon.cli.settings import show_settings
+from antiphon.domain.errors import AntiphonError
+from antiphon.settings import BadSetting
+
+FAILED, MISUSED = 1, 2
+"""The exit statuses: it could not be done; it was asked for wrongly."""
+
+
+class Program(TyperGroup):
+    """All commands. What goes wrong ends in one line on standard error and an exit status."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BadSetting as error:
+            complain(str(error))
+            raise typer.Exit(MISUSED) from None
+        except AntiphonError as error:
+            complain(error.message)
+            raise typer.Exit(FAILED) from None
+
+
+program = typer.Typer(
+    name="antiphon",
+    cls=Program,
+    help="A conversation server that keeps every word until you ask it to forget.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+program.command()(serve)
+program.add_typer(tenants.commands, name="tenants")
+program.add_typer(keys.commands, name="keys")
+program.add_typer(deletions.commands, name="deletions")
+program.add_typer(models.commands, name="models")
+program.command("settings")(show_settings)
+
+
+@program.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+@program.callback()
+def options(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """A conversation server that keeps every word until you ask it to forget."""
+    if show_version:
+        version()
+        raise typer.Exit
+
+
+def run(parts: Parts) -> NoReturn:
+    """Do what the command line says, and end the process."""
+    program(obj=parts)
+    raise AssertionError("the program ends by itself")

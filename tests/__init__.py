@@ -1,0 +1,1 @@
+"""The tests, in rings: CONTRIBUTING.md says what each is for."""
