@@ -154,7 +154,7 @@ def _data_dir(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def _database_url(text: str) -> str:
+def _database_url(_text: str) -> str:
     raise ValueError("unset: PostgreSQL comes with a later version, this one keeps its data in the data directory")
 
 

@@ -1,4 +1,4 @@
-"""A disk with no room left: every wire says so in its own shape, nothing is half done, and it goes on when there is room.
+"""A disk with no room left: every wire says so in its own shape, nothing is half done, and it goes on later.
 
 The room is taken away by the kernel's limit on the size of files a process may write, set from outside while it runs.
 """

@@ -101,8 +101,12 @@ class Request:
     def query_items(self) -> list[tuple[str, str]]:
         """The query parameters in order, repeated ones included."""
         if self._query is None:
-            raw = self.scope.get("query_string", b"")
-            self._query = parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+            raw: bytes = self.scope.get("query_string", b"")
+            if b"%" in raw or b"+" in raw:
+                self._query = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+            else:
+                pairs = (piece.partition("=") for piece in raw.decode("latin-1").split("&") if piece)
+                self._query = [(name, value) for name, _, value in pairs]
         return self._query
 
     async def body(self, bytes_max: int = limits.BODY_BYTES) -> bytes:
@@ -135,7 +139,10 @@ class Request:
 
 def split_path(raw: bytes) -> list[str]:
     """The segments of a raw path, percent-decoded one by one; the empty one before the first slash is left out."""
-    parts = raw.split(b"?", 1)[0].split(b"/")[1:]
+    path = raw.partition(b"?")[0]
+    if b"%" not in path:
+        return path.decode("utf-8", "surrogateescape").split("/")[1:]
+    parts = path.split(b"/")[1:]
     return [(unquote_to_bytes(part) if b"%" in part else part).decode("utf-8", "surrogateescape") for part in parts]
 
 

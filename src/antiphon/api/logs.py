@@ -4,9 +4,9 @@ A line has time, level, logger, message and what the event adds; of an exception
 which may hold what people wrote. Loggers of other packages give their message without its arguments, for the same
 reason.
 
-Writing is done by a thread, so that a reader who does not read never holds up the server: it writes every LOG_FLUSH_SECONDS
-what has gathered, and at once what is a warning or worse. With LOG_LINES_WAITING lines unread, newer ones are counted
-instead of kept, and the count is logged when there is room again.
+Writing is done by a thread, so that a reader who does not read never holds up the server: it writes what has gathered
+every LOG_FLUSH_SECONDS, and at once what is a warning or worse. With LOG_LINES_WAITING lines unread, newer ones are
+counted instead of kept, and the count is logged when there is room again.
 """
 
 from __future__ import annotations
@@ -115,10 +115,17 @@ class LogWriter(logging.Handler):
             if not records:
                 return
             try:
-                self._stream.write("".join([self._format(record) for record in records]))
+                self._stream.write("".join([self._line(record) for record in records]))
                 self._stream.flush()
             except (OSError, ValueError):
                 return  # whoever read the log is gone: that is no reason to stop serving
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self._format(record)
+        except Exception as fault:  # noqa: BLE001  a record that cannot be written must not end the writing
+            odd = {"name": __name__, "levelname": "ERROR", "levelno": logging.ERROR, "msg": "log record not readable"}
+            return self._format(logging.makeLogRecord({**odd, **describe(fault)}))
 
     def _work(self) -> None:
         while True:

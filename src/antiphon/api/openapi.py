@@ -44,6 +44,8 @@ def document(
 
 def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     words = [part.strip("{}") for part in re.split(r"[/_-]", route.path) if part]
+    if route.path.endswith("/"):
+        words.append("slash")  # an operationId is unique, and the same path may be there without the slash
     operation: dict[str, Any] = {
         "operationId": "_".join([route.method.lower(), *words]),
         "summary": route.summary,

@@ -76,12 +76,15 @@ class RouteTable:
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._root = _Node()
+        self._placeholders: dict[str, list[tuple[int, str]]] = {}
         for route in routes:
             self._add(route)
 
     def _add(self, route: Route) -> None:
         node = self._root
-        for segment in route.path.split("/")[1:]:
+        segments = route.path.split("/")[1:]
+        self._placeholders[route.path] = [(at, s[1:-1]) for at, s in enumerate(segments) if s.startswith("{")]
+        for segment in segments:
             if segment.startswith("{"):
                 if node.parameter is None:
                     node.parameter = _Node()
@@ -102,9 +105,8 @@ class RouteTable:
             route = node.routes.get("GET")
         if route is None:
             raise MethodNotAllowed([*node.routes, *(["HEAD"] if "GET" in node.routes else [])])
-        for name, value in zip(route.path.split("/")[1:], request.segments, strict=True):
-            if name.startswith("{"):
-                request.params[name[1:-1]] = value
+        for at, name in self._placeholders[route.path]:
+            request.params[name] = request.segments[at]
         request.route = route.path
         return route
 

@@ -24,9 +24,7 @@ commands = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
-TenantOption = Annotated[
-    str, typer.Option("--tenant", metavar="NAME|ID", help="Whose key it is.", show_default=False)
-]
+TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME|ID", help="Whose key it is.", show_default=False)]
 
 
 @commands.command()
@@ -146,13 +144,11 @@ def expiry_of(text: str, now: int) -> int:
     Raises InvalidInput when it is neither, or not in the future.
     """
     span = _SPAN.fullmatch(text)
-    if span is not None:
-        moment = now + int(span[1]) * _SECONDS[span[2]] * times.SECOND
-    else:
-        try:
-            moment = times.from_text(text)
-        except (ValueError, OverflowError):
-            raise InvalidInput("--expires is an ISO 8601 time, or a span such as 30d", field="expires") from None
+    try:
+        moment = now + int(span[1]) * _SECONDS[span[2]] * times.SECOND if span else times.from_text(text)
+        times.text_of(moment)  # after the year 9999 there is no text for it
+    except (ValueError, OverflowError):
+        raise InvalidInput("--expires is an ISO 8601 time, or a span such as 30d", field="expires") from None
     if moment <= now:
         raise InvalidInput("--expires must be in the future", field="expires")
     return moment

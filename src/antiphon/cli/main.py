@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -23,7 +23,7 @@ FAILED, MISUSED = 1, 2
 class Program(TyperGroup):
     """All commands. What goes wrong ends in one line on standard error and an exit status."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
@@ -58,14 +58,19 @@ def version() -> None:
     print(__version__)
 
 
-@program.callback()
-def options(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """A conversation server that keeps every word until you ask it to forget."""
-    if show_version:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         version()
         raise typer.Exit
+
+
+@program.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """A conversation server that keeps every word until you ask it to forget."""
 
 
 def run(parts: Parts) -> NoReturn:

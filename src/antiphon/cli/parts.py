@@ -69,9 +69,7 @@ def parts_of(context: typer.Context) -> Parts:
     return parts
 
 
-def with_store(
-    context: typer.Context, overrides: Mapping[str, str | None], work: Callable[[Store], Awaitable[T]]
-) -> T:
+def with_store(context: typer.Context, overrides: Mapping[str, str | None], work: Callable[[Store], Awaitable[T]]) -> T:
     """What the work gives, done over the store of the settings; a running server does not mind."""
     settings = read_settings(os.environ, overrides)
     parts = parts_of(context)

@@ -39,17 +39,32 @@ class Connections:
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
         self._open: dict[Uid, dict[Uid, tuple[Connection, Closer]]] = defaultdict(dict)
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def open(self, tenant_id: Uid, chat_key: Uid, participant_name: str, on_lost: Closer) -> Connection:
         """Register a socket; from here on the chat cannot be deleted in the mode `refuse`.
 
-        Raises ChatNotFound and ConnectionLimitExceeded.
+        Who is cancelled meanwhile leaves nothing registered. Raises ChatNotFound and ConnectionLimitExceeded.
         """
-        connection = await self._store.connections.open(
-            tenant_id, chat_key, participant_name, self.node, self._sockets_max, self._lease_seconds
+        opening = asyncio.ensure_future(
+            self._store.connections.open(
+                tenant_id, chat_key, participant_name, self.node, self._sockets_max, self._lease_seconds
+            )
         )
+        try:
+            connection = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._abandon)
+            raise
         self._open[tenant_id][connection.id] = (connection, on_lost)
         return connection
+
+    def _abandon(self, opening: asyncio.Future[Connection]) -> None:
+        """Forget a socket whose opener did not wait: its lease would be renewed with the others of this process."""
+        if not opening.cancelled() and opening.exception() is None:
+            closing = asyncio.ensure_future(self.close(opening.result()))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self, connection: Connection) -> None:
         """Forget a socket, whose work must have ended. A store that is away frees it by the lease."""

@@ -74,5 +74,5 @@ async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception as fault:  # noqa: BLE001  whatever it is: a server without this work would fail in silence
-            _log.error("background work failed", extra={"work": name, **describe(fault)})  # noqa: TRY400  no words of it
+            _log.error("background work failed", extra={"work": name, **describe(fault)})
         await asyncio.sleep(limits.WORK_RESTART_SECONDS)

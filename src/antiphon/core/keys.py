@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import keys as credential
-from antiphon.domain import limits, participants, times
+from antiphon.domain import limits, participants, texts, times
 from antiphon.domain.errors import (
     AuthenticationFailed,
     InvalidInput,
@@ -113,6 +113,7 @@ class Keys:
             raise TenantNotFound
         scope = scope or (credential.PARTICIPANT if participant is not None else credential.TENANT)
         _check_combination(scope, participant, session_id)
+        _check_texts(participant, session_id, label)
         who = None
         if participant is not None:
             who, _ = await self._store.participants.ensure(tenant_id, participants.PEER, participant)
@@ -158,3 +159,12 @@ def _check_combination(scope: str, participant: str | None, session_id: str | No
         raise InvalidInput("the scope participant needs a participant", field="participant")
     if (scope == credential.SESSION) != (session_id is not None):
         raise InvalidInput("the scope session needs a session, and no other scope takes one", field="session")
+
+
+def _check_texts(participant: str | None, session_id: str | None, label: str | None) -> None:
+    if participant is not None and not texts.check_text(participant, "participant", limits.NAME_CHARACTERS):
+        raise InvalidInput("a participant's name has at least one character", field="participant")
+    if session_id is not None and not texts.is_client_id(session_id):
+        raise InvalidInput(f"a session's id is 1 to {limits.CLIENT_ID_CHARACTERS} characters", field="session")
+    if label is not None:
+        texts.check_text(label, "label", limits.KEY_LABEL_CHARACTERS)

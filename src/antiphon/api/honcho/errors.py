@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from antiphon.api.honcho.wire import Refusal
+from antiphon.api.honcho.wire import HTTPValidationError, Refusal
 from antiphon.api.http import Reply, json_reply
 from antiphon.api.routing import MethodNotAllowed
 from antiphon.domain.errors import AntiphonError, InvalidInput, RateLimitExceeded, StoreUnavailable
@@ -74,6 +74,12 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "store_too_new": (500, "The database was written by a newer version"),
 }
 """Status and text by code; a text of None is the error's own message. Every refusal of a token is 401."""
+
+REFUSALS: dict[int, type] = {401: Refusal, 422: HTTPValidationError, 500: Refusal, 503: Refusal}
+"""What any route may answer instead, for the document."""
+
+BODY_REFUSALS: dict[int, type] = {**REFUSALS, 413: Refusal}
+"""The same for a route that takes a body."""
 
 
 def refuse(error: AntiphonError) -> Reply:

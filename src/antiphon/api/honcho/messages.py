@@ -11,6 +11,7 @@ import pydantic
 
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import is_json, model_of, read_optional_body
+from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
 from antiphon.api.honcho.filters import refuse_filters
 from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_name
@@ -56,8 +57,7 @@ class Messages:
 
     def routes(self) -> list[Route]:
         """What is served."""
-        refusals = {401: wire.Refusal, 422: wire.HTTPValidationError, 503: wire.Refusal}
-        stored = {201: list[wire.Message], 404: wire.Refusal, 409: wire.Refusal, 413: wire.Refusal, **refusals}
+        stored = {201: list[wire.Message], 404: wire.Refusal, 409: wire.Refusal, **BODY_REFUSALS}
         return [
             Route("POST", PATH, self.append, "Store messages, all or none.", stored, wire.MessageBatchCreate),
             Route(
@@ -65,7 +65,7 @@ class Messages:
                 f"{PATH}/list",
                 self.list,
                 "The messages of a session in the order of storing.",
-                {200: wire.Page[wire.Message], **refusals},
+                {200: wire.Page[wire.Message], **BODY_REFUSALS},
                 wire.ListOptions,
                 is_body_optional=True,
                 query=LIST_QUERY,
@@ -75,7 +75,7 @@ class Messages:
                 f"{PATH}/{{message_id}}",
                 self.get,
                 "One message.",
-                {200: wire.Message, 404: wire.Refusal, **refusals},
+                {200: wire.Message, 404: wire.Refusal, **REFUSALS},
             ),
         ]
 
@@ -90,7 +90,7 @@ class Messages:
             return await self._store(principal, workspace, session_id, drafts)
 
         stored = await self._reach.in_workspace(principal, name, store)
-        return json_reply(201, [wire.show_message(message, session_id, name) for message in stored])
+        return json_reply(201, wire.show_messages(stored, session_id, name))
 
     async def _store(
         self, principal: Principal, workspace: Workspace, session_id: str, drafts: list[Draft]
@@ -146,8 +146,7 @@ class Messages:
             page = await self._instance.messages.page(workspace.id, chat.key, asked.part)
         except ChatNotFound:
             return page_reply(asked, [], 0)
-        items = [wire.show_message(message, chat.session_id, workspace.name) for message in page.items]
-        return page_reply(asked, items, page.total)
+        return page_reply(asked, wire.show_messages(page.items, chat.session_id, workspace.name), page.total)
 
     async def get(self, request: Request) -> Reply:
         """GET …/messages/{message_id}."""

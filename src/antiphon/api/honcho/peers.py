@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import read_body, read_optional_body
+from antiphon.api.honcho.errors import BODY_REFUSALS
 from antiphon.api.honcho.filters import wanted_ids
 from antiphon.api.honcho.pages import LIST_QUERY, page_of_few, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, Workspace, check_peer, check_whole_workspace
@@ -26,8 +27,7 @@ class Peers:
 
     def routes(self) -> list[Route]:
         """What is served."""
-        refusals = {401: wire.Refusal, 422: wire.HTTPValidationError, 503: wire.Refusal}
-        made = {200: wire.Peer, 201: wire.Peer, 404: wire.Refusal, **refusals}
+        made = {200: wire.Peer, 201: wire.Peer, 404: wire.Refusal, **BODY_REFUSALS}
         return [
             Route("POST", PATH, self.get_or_create, "Get a peer, or make it.", made, wire.PeerCreate),
             Route(
@@ -35,7 +35,7 @@ class Peers:
                 f"{PATH}/list",
                 self.list,
                 "The peers of a workspace, the oldest first.",
-                {200: wire.Page[wire.Peer], **refusals},
+                {200: wire.Page[wire.Peer], **BODY_REFUSALS},
                 wire.ListOptions,
                 is_body_optional=True,
                 query=LIST_QUERY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import read_body, read_optional_body
+from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
 from antiphon.api.honcho.filters import wanted_ids
 from antiphon.api.honcho.pages import LIST_QUERY, PAGE_QUERY, page_of_few, page_reply, read_page, read_part
 from antiphon.api.honcho.reach import (
@@ -38,9 +39,8 @@ class Sessions:
     def routes(self) -> list[Route]:
         """What is served."""
         one = f"{PATH}/{{session_id}}"
-        refusals = {401: wire.Refusal, 422: wire.HTTPValidationError, 503: wire.Refusal}
         broken = {400: wire.Refusal, 404: wire.Refusal, 409: wire.Refusal}
-        made = {200: wire.Session, 201: wire.Session, **broken, **refusals}
+        made = {200: wire.Session, 201: wire.Session, **broken, **BODY_REFUSALS}
         return [
             Route("POST", PATH, self.get_or_create, "Get a session, or make it.", made, wire.SessionCreate),
             Route(
@@ -48,7 +48,7 @@ class Sessions:
                 f"{PATH}/list",
                 self.list,
                 "The sessions of a workspace, the oldest first.",
-                {200: wire.Page[wire.Session], **refusals},
+                {200: wire.Page[wire.Session], **BODY_REFUSALS},
                 wire.ListOptions,
                 is_body_optional=True,
                 query=LIST_QUERY,
@@ -58,7 +58,7 @@ class Sessions:
                 f"{one}/peers",
                 self.members,
                 "Who is a member now.",
-                {200: wire.Page[wire.Peer], **refusals},
+                {200: wire.Page[wire.Peer], **REFUSALS},
                 query=PAGE_QUERY,
             ),
             Route(
@@ -66,7 +66,7 @@ class Sessions:
                 one,
                 self.delete,
                 "Delete a session with all its messages.",
-                {202: wire.Accepted, 404: wire.Refusal, **refusals},
+                {202: wire.Accepted, 404: wire.Refusal, **REFUSALS},
             ),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 
 from antiphon.api.http import json_text, raw_json
 from antiphon.domain import limits, messages, participants, sessions, tenants, times
-from antiphon.domain.ids import short_of
+from antiphon.domain.ids import shorts_of
 
 NAME_PATTERN = "^[a-zA-Z0-9_-]+$"
 
@@ -312,13 +313,22 @@ def show_session(session: sessions.Session, workspace: str) -> Session:
 
 def show_message(message: messages.Message, session_id: str, workspace: str) -> Message:
     """A message as this wire shows it."""
-    return Message(
-        short_of(message.id),
-        message.text,
-        message.author,
-        session_id,
-        _raw(message.metadata),
-        times.text_of(message.created_at),
-        workspace,
-        message.token_count or 0,
-    )
+    return show_messages([message], session_id, workspace)[0]
+
+
+def show_messages(found: Sequence[messages.Message], session_id: str, workspace: str) -> list[Message]:
+    """Messages of one session as this wire shows them."""
+    shorts = shorts_of([message.id for message in found])
+    return [
+        Message(
+            short,
+            message.text,
+            message.author,
+            session_id,
+            _NO_KEYS if message.metadata == "{}" else raw_json(message.metadata),
+            times.text_of(message.created_at),
+            workspace,
+            message.token_count or 0,
+        )
+        for short, message in zip(shorts, found, strict=True)
+    ]

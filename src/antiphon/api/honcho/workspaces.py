@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import read_body, read_optional_body, value_error
+from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
 from antiphon.api.honcho.filters import wanted_ids
 from antiphon.api.honcho.pages import LIST_QUERY, page_of_few, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, check_admin, check_whole_workspace
@@ -27,8 +28,7 @@ class Workspaces:
     def routes(self) -> list[Route]:
         """What is served."""
         one = f"{PATH}/{{workspace_id}}"
-        refusals = {401: wire.Refusal, 422: wire.HTTPValidationError, 503: wire.Refusal}
-        made = {200: wire.Workspace, 201: wire.Workspace, **refusals}
+        made = {200: wire.Workspace, 201: wire.Workspace, 404: wire.Refusal, **BODY_REFUSALS}
         missing = {404: wire.Refusal, 409: wire.Refusal}
         return [
             Route("POST", PATH, self.get_or_create, "Get a workspace, or make it.", made, wire.WorkspaceCreate),
@@ -37,7 +37,7 @@ class Workspaces:
                 f"{PATH}/list",
                 self.list,
                 "All workspaces, the oldest first.",
-                {200: wire.Page[wire.Workspace], **refusals},
+                {200: wire.Page[wire.Workspace], **BODY_REFUSALS},
                 wire.ListOptions,
                 is_body_optional=True,
                 query=LIST_QUERY,
@@ -47,7 +47,7 @@ class Workspaces:
                 one,
                 self.update,
                 "Replace the metadata, merge the configuration.",
-                {200: wire.Workspace, 404: wire.Refusal, **refusals},
+                {200: wire.Workspace, 404: wire.Refusal, **BODY_REFUSALS},
                 wire.WorkspaceUpdate,
             ),
             Route(
@@ -55,7 +55,7 @@ class Workspaces:
                 one,
                 self.delete,
                 "Delete a workspace that has no sessions.",
-                {202: wire.Accepted, **missing, **refusals},
+                {202: wire.Accepted, **missing, **REFUSALS},
             ),
         ]
 

@@ -15,75 +15,98 @@ from antiphon.domain.errors import (
     StoreUnavailable,
 )
 
-_RETRY = "Try again in a moment"
-_FIX_INPUT = "Correct the request and send it again"
-_FIX_KEY = "Send your tenant's key in the header X-API-Key"
+INTERNAL = "INTERNAL_ERROR"
+CLOSE_INTERNAL, CLOSE_UNAUTHORIZED, CLOSE_NOT_FOUND, CLOSE_TOO_MANY = 1011, 4401, 4404, 4429
+
+_AGAIN = "Try again in a moment"
+_INPUT = "Correct what details.errors names, or the whole, and send it again"
+_KEY = "Use a valid key of the tenant: the header X-API-Key, or on the socket api_key beside user_id and chat_id"
+_CHAT = "Check the id, or create a chat over REST first"
+_NAME = "Use another name or id"
 
 
 class Answer(NamedTuple):
-    """What an error is on this wire: HTTP status, code, remedy, and the code with which a socket closes (0: it stays)."""
+    """What an error is on this wire.
+
+    `status`, `error_code` and `fix` are for REST. In a socket event the code is `event_code`; when the error ends the
+    socket, at the handshake or later, it closes with `close_code`.
+    """
 
     status: int
     error_code: str
     fix: str
-    close_code: int = 1011
+    event_code: str = INTERNAL
+    close_code: int = CLOSE_INTERNAL
 
+
+_FAULT = Answer(500, INTERNAL, _AGAIN)
+_UNAUTHORIZED = Answer(401, "AUTH_ERROR", _KEY, "AUTH_ERROR", CLOSE_UNAUTHORIZED)
+_NO_CHAT = Answer(404, "CHAT_NOT_FOUND", _CHAT, "CHAT_NOT_FOUND", CLOSE_NOT_FOUND)
 
 ANSWERS: dict[str, Answer] = {
-    "error": Answer(500, "INTERNAL_ERROR", _RETRY),
-    "invalid_input": Answer(400, "INVALID_REQUEST", _FIX_INPUT, 0),
-    "malformed_body": Answer(400, "INVALID_REQUEST", "Send a JSON object in UTF-8", 0),
-    "body_too_large": Answer(413, "INVALID_REQUEST", "Send less at once", 0),
-    "authentication_failed": Answer(401, "AUTH_ERROR", _FIX_KEY, 4401),
-    "access_denied": Answer(401, "AUTH_ERROR", "Use a key that reaches this user", 4401),
+    "error": _FAULT,
+    "invalid_input": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "malformed_body": Answer(400, "INVALID_REQUEST", "Send one JSON object in UTF-8", "INVALID_MESSAGE"),
+    "body_too_large": Answer(413, "INVALID_REQUEST", "Send less at once", "INVALID_MESSAGE"),
+    "authentication_failed": _UNAUTHORIZED,
+    "access_denied": _UNAUTHORIZED._replace(fix="Use a key that reaches this user"),
     "not_found": Answer(404, "NOT_FOUND", "Check the path"),
-    "tenant_not_found": Answer(401, "AUTH_ERROR", _FIX_KEY, 4401),
-    "participant_not_found": Answer(404, "USER_NOT_FOUND", "Check the user id, or create a chat for the user"),
-    "session_not_found": Answer(404, "CHAT_NOT_FOUND", "Check the id, or create a chat first", 4404),
-    "chat_not_found": Answer(404, "CHAT_NOT_FOUND", "Check the id, or create a chat first", 4404),
+    "tenant_not_found": _UNAUTHORIZED,
+    "participant_not_found": Answer(404, "USER_NOT_FOUND", "Check the user id, or create a chat for the user first"),
+    "session_not_found": _NO_CHAT,
+    "chat_not_found": _NO_CHAT,
     "message_not_found": Answer(404, "NOT_FOUND", "Check the id"),
-    "key_not_found": Answer(404, "NOT_FOUND", "Check the id"),
-    "connection_not_found": Answer(500, "INTERNAL_ERROR", "Connect again", 1011),
-    "conflict": Answer(409, "CONFLICT", _RETRY),
-    "chat_id_taken": Answer(409, "CONFLICT", "Use another id"),
-    "session_id_taken": Answer(409, "CONFLICT", "Use another id"),
-    "tenant_name_taken": Answer(409, "CONFLICT", "Use another name"),
-    "participant_name_taken": Answer(409, "CONFLICT", "Use another name"),
-    "chat_is_last_of_session": Answer(409, "CHAT_IS_LAST_OF_SESSION", "Delete the session, or add a chat to it first"),
-    "chat_has_active_connections": Answer(
-        409, "CHAT_HAS_ACTIVE_CONNECTIONS", "Close the open sockets of the chat, then delete it again"
+    "key_not_found": _UNAUTHORIZED,
+    "connection_not_found": Answer(500, INTERNAL, "Connect again"),
+    "conflict": Answer(409, "CONFLICT", _AGAIN),
+    "chat_id_taken": Answer(409, "CONFLICT", _NAME),
+    "session_id_taken": Answer(409, "CONFLICT", _NAME),
+    "tenant_name_taken": Answer(409, "CONFLICT", _NAME),
+    "participant_name_taken": Answer(409, "CONFLICT", _NAME),
+    "chat_is_last_of_session": Answer(
+        409, "CHAT_IS_LAST_OF_SESSION", "Delete the chat's session instead, or add another chat to it first"
     ),
-    "chat_has_active_turn": Answer(409, "CHAT_HAS_ACTIVE_TURN", "Wait for the answer, or stop it, then delete again"),
-    "tenant_has_sessions": Answer(409, "CONFLICT", "Delete the sessions first"),
-    "limit_exceeded": Answer(409, "LIMIT_EXCEEDED", "Delete what is not needed"),
-    "rate_limit_exceeded": Answer(429, "RATE_LIMIT_EXCEEDED", "Wait, then go on more slowly", 0),
-    "connection_limit_exceeded": Answer(429, "CONNECTION_LIMIT_EXCEEDED", "Close a socket first", 4429),
-    "chat_full": Answer(409, "LIMIT_EXCEEDED", "Go on in another chat", 0),
-    "agent_failed": Answer(502, "AI_ERROR", "Send the message again", 0),
-    "store_error": Answer(500, "INTERNAL_ERROR", _RETRY),
-    "store_unavailable": Answer(503, "STORE_UNAVAILABLE", _RETRY),
-    "store_failed": Answer(500, "INTERNAL_ERROR", _RETRY),
-    "store_too_new": Answer(500, "INTERNAL_ERROR", _RETRY),
-    "internal_fault": Answer(500, "INTERNAL_ERROR", _RETRY),
+    "chat_has_active_connections": Answer(
+        409, "CHAT_HAS_ACTIVE_CONNECTIONS", "Close every socket that is open on the chat, then delete it again"
+    ),
+    "chat_has_active_turn": Answer(
+        409, "CHAT_HAS_ACTIVE_TURN", "Wait until the answer has ended, or stop it, then delete the chat again"
+    ),
+    "tenant_has_sessions": Answer(409, "CONFLICT", "Delete the tenant's sessions first"),
+    "limit_exceeded": Answer(409, "LIMIT_EXCEEDED", "Delete what is not needed any more"),
+    "rate_limit_exceeded": Answer(
+        429, "RATE_LIMIT_EXCEEDED", "Wait a moment, then go on more slowly", "RATE_LIMIT_EXCEEDED"
+    ),
+    "connection_limit_exceeded": Answer(
+        429,
+        "CONNECTION_LIMIT_EXCEEDED",
+        "Close another socket of the tenant first",
+        "CONNECTION_LIMIT_EXCEEDED",
+        CLOSE_TOO_MANY,
+    ),
+    "chat_full": Answer(409, "LIMIT_EXCEEDED", "Go on in another chat", "INVALID_MESSAGE"),
+    "agent_failed": Answer(502, "AI_ERROR", "Send the message again", "AI_ERROR"),
+    "store_error": _FAULT,
+    "store_unavailable": Answer(503, "STORE_UNAVAILABLE", _AGAIN),
+    "store_failed": _FAULT,
+    "store_too_new": _FAULT,
+    "internal_fault": _FAULT,
     "route_not_found": Answer(404, "NOT_FOUND", "Check the path"),
-    "method_not_allowed": Answer(405, "METHOD_NOT_ALLOWED", "Use another method"),
+    "method_not_allowed": Answer(405, "METHOD_NOT_ALLOWED", "Use a method that the header Allow names"),
     "upgrade_required": Answer(426, "UPGRADE_REQUIRED", "Open a WebSocket on this path"),
 }
 """What an error is on this wire, by its code."""
 
 
-_SOCKET_CODES = {"INVALID_REQUEST": "INVALID_MESSAGE", "STORE_UNAVAILABLE": "INTERNAL_ERROR"}
+class UpgradeRequired(AntiphonError):
+    """This path is for WebSockets."""
+
+    code = "upgrade_required"
 
 
 def answer_of(error: AntiphonError) -> Answer:
     """The row of an error."""
-    return ANSWERS.get(error.code, ANSWERS["error"])
-
-
-def socket_code(error: AntiphonError) -> str:
-    """The code of an error in a socket event: a frame is a message, and every fault is internal."""
-    code = answer_of(error).error_code
-    return _SOCKET_CODES.get(code, code)
+    return ANSWERS.get(error.code, _FAULT)
 
 
 def details_of(error: AntiphonError) -> dict[str, Any]:
@@ -102,5 +125,5 @@ def refuse(error: AntiphonError) -> Reply:
     row = answer_of(error)
     reply = json_reply(row.status, Error(row.error_code, error.message, details_of(error), error.message))
     if isinstance(error, StoreUnavailable | RateLimitExceeded):
-        reply.headers = [*reply.headers, (b"retry-after", str(error.retry_after_seconds).encode())]
+        reply.headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     return reply

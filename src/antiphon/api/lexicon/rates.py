@@ -5,62 +5,92 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 
 from antiphon.domain import limits
 from antiphon.domain.errors import RateLimitExceeded
 from antiphon.domain.ids import Uid
 
-_WINDOW_SECONDS = 60
+_MINUTE_SECONDS = 60
+_SECOND = 1.0
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class _Window:
+    """One tenant's minute: when it ends by the monotonic clock and in Unix seconds, and the requests in it."""
+
+    __slots__ = ("ends_at", "reset", "used")
+
+    def __init__(self, ends_at: float, reset: bytes) -> None:
+        self.ends_at = ends_at
+        self.reset = reset
+        self.used = 0
 
 
 class RequestRates:
     """Counts the requests of each tenant in windows of a minute, beginning with the tenant's first request.
 
-    Kept in this process's memory. `requests_max` 0 means no limit.
+    Kept in this process's memory, for at most `tenants_max` tenants: beyond that the oldest window is forgotten, which
+    is in that tenant's favour. `requests_max` 0 means no limit. `clock` tells monotonic seconds.
     """
 
-    def __init__(self, requests_max: int) -> None:
+    def __init__(
+        self,
+        requests_max: int,
+        tenants_max: int = limits.LEXICON_RATE_LIMITED_TENANTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max = requests_max
-        self._windows: dict[Uid, tuple[float, int]] = {}
+        self._tenants_max = tenants_max
+        self._clock = clock
+        self._windows: dict[Uid, _Window] = {}  # in the order in which they began
 
-    def count(self, tenant_id: Uid) -> list[tuple[bytes, bytes]]:
-        """Count one request; the headers that tell the client where it stands. Never refuses (see `check`)."""
-        now = time.time()
-        began, used = self._windows.get(tenant_id, (now, 0))
-        if now - began >= _WINDOW_SECONDS:
-            began, used = now, 0
-        if len(self._windows) >= limits.LEXICON_RATE_LIMITED_TENANTS and tenant_id not in self._windows:
-            self._windows.clear()
-        self._windows[tenant_id] = (began, used + 1)
+    def count(self, tenant_id: Uid) -> None:
+        """Count one request. Raises RateLimitExceeded when it is one too many; it is counted all the same."""
+        if not self._max:
+            return
+        now = self._clock()
+        window = self._windows.get(tenant_id)
+        if window is None or window.ends_at <= now:
+            window = self._begin(tenant_id, now)
+        window.used += 1
+        if window.used > self._max:
+            wait = max(1, math.ceil(window.ends_at - now))
+            raise RateLimitExceeded(wait, f"more than {self._max} requests in a minute")
+
+    def headers(self, tenant_id: Uid) -> Headers:
+        """What tells the client where it stands: nothing while there is no limit, or no request was counted."""
+        window = self._windows.get(tenant_id)
+        if window is None:
+            return []
         return [
-            (b"x-ratelimit-limit", str(self._max).encode()),
-            (b"x-ratelimit-remaining", str(max(0, self._max - used - 1)).encode()),
-            (b"x-ratelimit-reset", str(math.ceil(began + _WINDOW_SECONDS)).encode()),
+            (b"x-ratelimit-limit", b"%d" % self._max),
+            (b"x-ratelimit-remaining", b"%d" % max(0, self._max - window.used)),
+            (b"x-ratelimit-reset", window.reset),
         ]
 
-    def check(self, tenant_id: Uid) -> None:
-        """Raises RateLimitExceeded when the tenant has made more requests than it may in this window."""
-        began, used = self._windows.get(tenant_id, (0.0, 0))
-        if self._max and used > self._max:
-            raise RateLimitExceeded(
-                max(1, math.ceil(began + _WINDOW_SECONDS - time.time())),
-                f"more than {self._max} requests in a minute",
-            )
+    def _begin(self, tenant_id: Uid, now: float) -> _Window:
+        self._windows.pop(tenant_id, None)
+        if len(self._windows) >= self._tenants_max:
+            del self._windows[next(iter(self._windows))]
+        reset = b"%d" % math.ceil(time.time() + _MINUTE_SECONDS)
+        window = self._windows[tenant_id] = _Window(now + _MINUTE_SECONDS, reset)
+        return window
 
 
 class FrameRate:
-    """Counts the frames of one socket over the last second."""
+    """Counts the frames of one socket that were taken in the last second, valid or not. `frames_max` 0: no limit."""
 
-    def __init__(self, frames_max: int = limits.SOCKET_FRAMES_PER_SECOND) -> None:
+    def __init__(self, frames_max: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max = frames_max
-        self._times: deque[float] = deque()
+        self._clock = clock
+        self._times: deque[float] = deque(maxlen=frames_max)
 
     def take(self) -> bool:
-        """Count a frame that has arrived; whether it is within the limit. One that is not still counts as arrived."""
-        now = time.monotonic()
-        while self._times and now - self._times[0] >= 1:
-            self._times.popleft()
-        if self._max and len(self._times) >= self._max:
+        """Whether a frame that has just arrived is within the limit; one that is not does not prolong the wait."""
+        now = self._clock()
+        if self._max and len(self._times) == self._max and now - self._times[0] < _SECOND:
             return False
         self._times.append(now)
         return True

@@ -10,7 +10,7 @@ from antiphon.api.dialect import Dialect
 from antiphon.api.http import JSON, Reply, Request, encode
 from antiphon.api.lexicon import wire
 from antiphon.api.lexicon.chats import Chats
-from antiphon.api.lexicon.errors import refuse
+from antiphon.api.lexicon.errors import UpgradeRequired, refuse
 from antiphon.api.lexicon.rates import RequestRates
 from antiphon.api.lexicon.reach import check_scope
 from antiphon.api.openapi import document
@@ -22,17 +22,13 @@ from antiphon.domain.errors import AntiphonError
 _NO_STORE = (b"cache-control", b"no-store")
 _SOCKET_PATH = ["ws", "chat"]
 _DOCUMENT_PATH = ["api", "v1", "openapi.json"]
+_USER_PATH = ["api", "v1", "chats", "user"]
 _ERRORS = {401: wire.Error, 429: wire.Error, 500: wire.Error, 503: wire.Error}
 _PAGING = (
     Query("offset", {"type": "integer", "minimum": 0, "default": 0}, "How many to leave out at the beginning."),
     Query("limit", {"type": "integer", "minimum": 1, "maximum": limits.PAGE_ITEMS, "default": 50}, "How many at most."),
     Query("order", {"type": "string", "enum": ["asc", "desc"]}, "By the moment of making."),
 )
-
-class UpgradeRequired(AntiphonError):
-    """This path is for WebSockets."""
-
-    code = "upgrade_required"
 
 
 class Lexicon(Dialect):
@@ -82,34 +78,35 @@ class Lexicon(Dialect):
 
     async def respond(self, request: Request) -> Reply:
         """See the base. The order of checks is this wire's: caller, rate, route, request, resource."""
-        if request.segments == _SOCKET_PATH:
+        segments = request.segments
+        if segments == _SOCKET_PATH:
             raise UpgradeRequired
-        if request.segments == _DOCUMENT_PATH:
+        if segments == _DOCUMENT_PATH:
             return await super().respond(request)
         principal = await authenticate(self._instance, request, api_key_of(request))
         check_scope(principal)
-        rate = self._rates.count(principal.tenant_id)
-        try:
-            self._rates.check(principal.tenant_id)
-            reply = await super().respond(request)
-        except AntiphonError as error:
-            reply = self.refuse(request, error)
-        reply.headers = [*reply.headers, *rate]
-        if _NO_STORE not in reply.headers:
-            reply.headers.append(_NO_STORE)
+        self._rates.count(principal.tenant_id)
+        if segments[: len(_USER_PATH)] == _USER_PATH and len(segments) > len(_USER_PATH) + 1:
+            segments[len(_USER_PATH) :] = ["/".join(segments[len(_USER_PATH) :])]  # a user's id may hold slashes
+        reply = await super().respond(request)
+        reply.headers = [*reply.headers, _NO_STORE, *self._rates.headers(principal.tenant_id)]
         return reply
 
     def refuse(self, request: Request, error: AntiphonError) -> Reply:
-        """See the base."""
+        """See the base; whoever is known is told of the rate here too."""
         reply = refuse(error)
-        reply.headers = [*reply.headers, _NO_STORE]
+        reply.headers.append(_NO_STORE)
+        if request.principal is not None:
+            reply.headers += self._rates.headers(request.principal.tenant_id)
         if isinstance(error, MethodNotAllowed):
             reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+        if isinstance(error, UpgradeRequired):
+            reply.headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
         return reply
 
     async def openapi(self, request: Request) -> Reply:
         """GET /api/v1/openapi.json."""
-        return Reply(200, self._document, [JSON])
+        return Reply(200, self._document, [JSON, _NO_STORE])
 
     @cached_property
     def _document(self) -> bytes:

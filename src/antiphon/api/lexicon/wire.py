@@ -5,15 +5,29 @@ Each view of a chat has exactly the fields that it has there: a strict client re
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from antiphon.api.http import raw_json
-from antiphon.domain import times
+from antiphon.domain import limits, times
 from antiphon.domain.chats import Chat
 from antiphon.domain.ids import Uid, text_of
 from antiphon.domain.messages import Message
+
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Count = Annotated[int, Meta(ge=0)]
+
+_NO_METADATA = msgspec.Raw(b"{}")
+
+
+class NewChat(msgspec.Struct):
+    """The body of a create, for the document; what is wrong with a body is said field by field (see `bodies`)."""
+
+    user_id: Annotated[str, Meta(min_length=1, max_length=limits.LEXICON_USER_ID_CHARACTERS)]
+    title: Annotated[str, Meta(max_length=limits.LEXICON_TITLE_CHARACTERS)] | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Config(msgspec.Struct):
@@ -22,37 +36,23 @@ class Config(msgspec.Struct):
     metadata: dict[str, Any]
 
 
-class RawConfig(msgspec.Struct):
-    """The same, with the stored text put in as it is."""
-
-    metadata: msgspec.Raw
-
-
-class NewChat(msgspec.Struct):
-    """The body of a create."""
-
-    user_id: str
-    title: str | None = None
-    metadata: dict[str, Any] | None = None
-
-
 class CreatedChat(msgspec.Struct, kw_only=True):
     """A chat that was made just now."""
 
-    id: str
+    id: Uuid
     user_id: str
-    tenant_id: str
+    tenant_id: Uuid
     title: str
-    config: Any
-    created_at: str
-    updated_at: str
-    last_message_at: str | None
+    config: Config
+    created_at: Moment
+    updated_at: Moment
+    last_message_at: Moment | None
 
 
 class ListedChat(CreatedChat, kw_only=True):
     """A chat in a list."""
 
-    message_count: int
+    message_count: Count
 
 
 class FullChat(ListedChat, kw_only=True):
@@ -61,25 +61,25 @@ class FullChat(ListedChat, kw_only=True):
     status: Literal["active", "closed"]
 
 
-class WireMessage(msgspec.Struct):
+class WireMessage(msgspec.Struct, gc=False):
     """A message."""
 
-    id: str
+    id: Annotated[str, Meta(pattern=r"^msg-[0-9a-f-]{36}$")]
     content: str
     sender_role: Literal["user", "assistant"]
     media_type: str | None
     media_url: str | None
-    created_at: str
-    metadata: Any
+    created_at: Moment
+    metadata: dict[str, Any]
 
 
 class ChatPage(msgspec.Struct):
     """A page of a user's chats."""
 
     chats: list[ListedChat]
-    total: int
-    offset: int
-    limit: int
+    total: Count
+    offset: Count
+    limit: Count
     has_more: bool
 
 
@@ -87,16 +87,16 @@ class MessagePage(msgspec.Struct):
     """A page of a chat's messages."""
 
     messages: list[WireMessage]
-    total: int
-    offset: int
-    limit: int
+    total: Count
+    offset: Count
+    limit: Count
     has_more: bool
 
 
 class ChatDeleted(msgspec.Struct):
     """A chat is gone for good."""
 
-    deleted_at: str
+    deleted_at: Moment
     success: Literal[True] = True
     message: Literal["Chat deleted successfully"] = "Chat deleted successfully"
 
@@ -119,7 +119,7 @@ def chat_fields(chat: Chat, tenant_id: Uid) -> dict[str, Any]:
         "user_id": chat.owner_name,
         "tenant_id": text_of(tenant_id),
         "title": chat.title,
-        "config": RawConfig(raw_json(chat.metadata)),
+        "config": Config(stored_object(chat.metadata)),
         "created_at": times.text_of(chat.created_at),
         "updated_at": times.text_of(said_at if said_at is not None else chat.created_at),
         "last_message_at": None if said_at is None else times.text_of(said_at),
@@ -137,7 +137,7 @@ def show_listed(chat: Chat, tenant_id: Uid) -> ListedChat:
 
 
 def show_chat(chat: Chat, tenant_id: Uid) -> FullChat:
-    """A chat by itself."""
+    """A chat by itself. Nothing on this wire closes a chat."""
     return FullChat(**chat_fields(chat, tenant_id), message_count=chat.message_count, status="active")
 
 
@@ -156,8 +156,13 @@ def show_message(message: Message) -> WireMessage:
         None,
         None,
         times.text_of(message.created_at),
-        raw_json(message.metadata),
+        stored_object(message.metadata),
     )
+
+
+def stored_object(text: str) -> Any:
+    """A stored JSON object, which goes into the answer as the text that it is."""
+    return _NO_METADATA if text == "{}" else msgspec.Raw(text.encode())
 
 
 def event(kind: str, **fields: Any) -> str:

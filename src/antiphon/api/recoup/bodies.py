@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NoReturn
 
-from antiphon.api.http import Request, decode_json
+from antiphon.api.http import Request
 from antiphon.api.recoup.errors import FieldInvalid
-from antiphon.domain.errors import InvalidInput
 
 
-async def lenient_object(request: Request) -> Any:
-    """The JSON value of the body; one that is absent or cannot be read counts as an empty object."""
+async def lenient_value(request: Request) -> Any:
+    """The JSON value of the body, whatever its media type; one that is absent or unreadable is an empty object.
+
+    Raises BodyTooLarge. Strings may hold lone surrogates, as they may where these clients live: an id with one is an
+    invalid id and no unreadable body. Every number is a float, and what is nested too deep to be read is unreadable.
+    """
     raw = await request.body()
     if not raw.strip():
         return {}
     try:
-        return decode_json(raw)
-    except InvalidInput:
+        return json.loads(raw.decode(), parse_int=float, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         return {}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def kind_of(value: Any) -> str:
     """The validator's name for the type of a JSON value."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
+    names = {str: "string", bool: "boolean", float: "number", list: "array", dict: "object"}
     return names[type(value)]
+
+
+def check_object(value: Any) -> dict[str, Any]:
+    """The body, which must be an object. Raises FieldInvalid with an empty path."""
+    if not isinstance(value, dict):
+        raise FieldInvalid(f"Invalid input: expected object, received {kind_of(value)}", [])
+    return value
 
 
 def optional_string(body: dict[str, Any], field: str) -> str | None:

@@ -1,85 +1,140 @@
-"""How our errors read on Recoup's wire: one table, from the error's code to its status and text."""
+"""How our errors read on Recoup's wire: one table, from the error's code to its status and its envelope."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from antiphon.api.http import Reply, json_reply
 from antiphon.api.recoup import wire
-from antiphon.domain.errors import AntiphonError, InvalidInput, RateLimitExceeded, StoreUnavailable
+from antiphon.domain.errors import (
+    AccessDenied,
+    AntiphonError,
+    AuthenticationFailed,
+    InvalidInput,
+    RateLimitExceeded,
+    StoreUnavailable,
+)
 
-INVALID_CHAT_ID = "Invalid chat id"
-CHAT_ID_CONFLICT = "Chat ID conflict"
-NO_CREDENTIAL = "Exactly one of x-api-key or Authorization must be provided"
-NOT_BEARER = "Authorization header with Bearer token required"
-UNAUTHORIZED = "Unauthorized"
-FORBIDDEN = "Forbidden"
-FOREIGN_ORGANIZATION = "Access denied to specified organization_id"
-INTERNAL = "Internal server error"
-BUSY = "The server is busy, try again in a moment"
+Envelope = Callable[[str], Any]
+"""What makes the body of an error from its text."""
 
-STATUS_OF: dict[str, tuple[int, str]] = {
-    "error": (500, INTERNAL),
-    "invalid_input": (400, ""),
-    "malformed_body": (400, "Invalid JSON body"),
-    "body_too_large": (413, "Request body too large"),
-    "authentication_failed": (401, UNAUTHORIZED),
-    "access_denied": (403, FORBIDDEN),
-    "not_found": (404, "Not found"),
-    "tenant_not_found": (401, UNAUTHORIZED),
-    "participant_not_found": (403, FORBIDDEN),
-    "session_not_found": (404, "Session not found"),
-    "chat_not_found": (404, "Chat not found"),
-    "message_not_found": (404, "Message not found"),
-    "key_not_found": (404, "Not found"),
-    "connection_not_found": (404, "Not found"),
-    "conflict": (409, "Conflict"),
-    "chat_id_taken": (409, CHAT_ID_CONFLICT),
-    "session_id_taken": (409, "Conflict"),
-    "tenant_name_taken": (409, "Conflict"),
-    "participant_name_taken": (409, "Conflict"),
-    "chat_is_last_of_session": (400, "Cannot delete the only chat in a session"),
-    "chat_has_active_connections": (409, "Chat is in use"),
-    "chat_has_active_turn": (409, "Another workflow is already running for this chat"),
-    "tenant_has_sessions": (409, "Conflict"),
-    "limit_exceeded": (409, ""),
-    "rate_limit_exceeded": (429, "Too many requests"),
-    "connection_limit_exceeded": (429, "Too many connections"),
-    "chat_full": (409, ""),
-    "agent_failed": (502, "The model failed"),
-    "store_error": (500, INTERNAL),
-    "store_unavailable": (503, BUSY),
-    "store_failed": (500, INTERNAL),
-    "store_too_new": (500, INTERNAL),
-    "internal_fault": (500, INTERNAL),
-    "route_not_found": (404, "Not found"),
-    "method_not_allowed": (405, "Method not allowed"),
-}
-"""Status and text by code; an empty text means the error's own."""
+
+class NoCredential(AuthenticationFailed):
+    """Neither or both of the two credentials are there."""
+
+    code = "no_credential"
+
+
+class NotBearer(AuthenticationFailed):
+    """The header `Authorization` is of another scheme."""
+
+    code = "not_bearer"
+
+
+class ForeignOrganization(AccessDenied):
+    """The organisation is not the caller's tenant."""
+
+    code = "foreign_organization"
 
 
 class FieldInvalid(InvalidInput):
     """A value breaks a rule of this wire; `path` says which, and is empty for the whole body."""
 
-    code = "invalid_input"
+    code = "field_invalid"
 
     def __init__(self, text: str, path: list[str | int]) -> None:
         super().__init__(text)
         self.path = path
 
 
+class ChatIdInvalid(InvalidInput):
+    """The id of a new chat is no id."""
+
+    code = "chat_id_invalid"
+
+
+def _plain(text: str) -> Any:
+    return wire.Error("error", text)
+
+
+def _with_message(text: str) -> Any:
+    return wire.CredentialError("error", text, text)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of the table; an empty text means the error's own."""
+
+    status: int
+    text: str = ""
+    envelope: Envelope = _plain
+
+
+_UNAUTHORIZED = Row(401, "Unauthorized", _with_message)
+_FORBIDDEN = Row(403, "Forbidden")
+_INTERNAL = Row(500, "Internal server error")
+
+ROWS: dict[str, Row] = {
+    "error": _INTERNAL,
+    "invalid_input": Row(400),
+    "malformed_body": Row(400, "Invalid JSON body"),
+    "field_invalid": Row(400),
+    "chat_id_invalid": Row(400, "Invalid chat id", wire.InvalidChatIdError),
+    "body_too_large": Row(413, "Request body too large"),
+    "authentication_failed": _UNAUTHORIZED,
+    "no_credential": Row(401, "Exactly one of x-api-key or Authorization must be provided"),
+    "not_bearer": Row(401, "Authorization header with Bearer token required", _with_message),
+    "access_denied": _FORBIDDEN,
+    "foreign_organization": Row(403, "Access denied to specified organization_id"),
+    "not_found": Row(404, "Not found"),
+    "route_not_found": Row(404, "Not found"),
+    "method_not_allowed": Row(405, "Method not allowed"),
+    "tenant_not_found": _UNAUTHORIZED,
+    "participant_not_found": _FORBIDDEN,
+    "session_not_found": Row(404, "Session not found"),
+    "chat_not_found": Row(404, "Chat not found"),
+    "message_not_found": Row(404, "Message not found"),
+    "key_not_found": Row(404, "Not found"),
+    "connection_not_found": Row(404, "Not found"),
+    "conflict": Row(409, "Conflict"),
+    "chat_id_taken": Row(409, "Chat ID conflict", wire.ChatIdConflictError),
+    "session_id_taken": Row(409, "Conflict"),
+    "tenant_name_taken": Row(409, "Conflict"),
+    "participant_name_taken": Row(409, "Conflict"),
+    "chat_is_last_of_session": Row(400, "Cannot delete the only chat in a session"),
+    "chat_has_active_connections": Row(409, "Chat is in use"),
+    "chat_has_active_turn": Row(409, "Another workflow is already running for this chat"),
+    "tenant_has_sessions": Row(409, "Conflict"),
+    "limit_exceeded": Row(422),
+    "chat_full": Row(422),
+    "rate_limit_exceeded": Row(429, "Too many requests"),
+    "connection_limit_exceeded": Row(429, "Too many connections"),
+    "agent_failed": Row(502, "The model gave no answer"),
+    "store_error": _INTERNAL,
+    "store_failed": _INTERNAL,
+    "store_too_new": _INTERNAL,
+    "store_unavailable": Row(503, "The server is busy, try again in a moment"),
+    "internal_fault": _INTERNAL,
+}
+"""The whole table, by code. A test fails when an error has no row."""
+
+
 def refuse(error: AntiphonError) -> Reply:
-    """The answer that tells of an error, in the envelope that belongs to it."""
-    status, text = STATUS_OF.get(error.code, (500, INTERNAL))
-    text = text or error.message
-    body: Any = wire.Error(text)
+    """The answer that tells of an error, in the envelope that belongs to it; never raises."""
+    row = ROWS.get(error.code, _INTERNAL)
+    text = row.text or error.message
     if isinstance(error, FieldInvalid):
-        body = wire.FieldError(error.path, text)
-    elif error.code == "chat_id_taken":
-        body = wire.BareError(text)
-    elif status == 401:
-        body = wire.AuthenticationError(text, text) if text == UNAUTHORIZED else wire.Error(text)
-    reply = json_reply(status, body)
+        body: Any = wire.FieldError("error", error.path, text)
+    else:
+        body = row.envelope(text)
+    reply = json_reply(row.status, body)
     if isinstance(error, StoreUnavailable | RateLimitExceeded):
-        reply.headers = [*reply.headers, (b"retry-after", str(error.retry_after_seconds).encode())]
+        reply.headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
     return reply
+
+
+def failed(text: str) -> Reply:
+    """The answer to a failure of the store where a route has words of its own for it."""
+    return json_reply(500, _plain(text))

@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
-from antiphon.api.auth import authenticate, bearer_of
+import msgspec
+
+from antiphon.api.auth import api_key_of, authenticate
 from antiphon.api.http import Request
-from antiphon.api.recoup.errors import NO_CREDENTIAL, NOT_BEARER
+from antiphon.api.recoup.errors import NoCredential, NotBearer
 from antiphon.core.instance import Instance
-from antiphon.domain import sessions
-from antiphon.domain.errors import AccessDenied, AuthenticationFailed, SessionNotFound
+from antiphon.domain.chats import Chat
+from antiphon.domain.errors import AccessDenied
 from antiphon.domain.ids import Uid
-from antiphon.domain.keys import SESSION, Principal
-from antiphon.domain.sessions import Session
+from antiphon.domain.keys import SESSION
+from antiphon.domain.sessions import MULTI, Session
+
+_SCHEMES = ("Bearer ", "bearer ")
 
 
-class NoCredential(AuthenticationFailed):
-    """Neither or both of the two headers are there, or the one that is there is of another form."""
+class Account(msgspec.Struct, frozen=True):
+    """A caller: the participant `id` of a tenant."""
 
-
-class Account(Principal, frozen=True):
-    """A caller who acts as a participant."""
-
-    account_id: Uid = b""
+    tenant_id: Uid
+    id: Uid
 
 
 async def account_of(instance: Instance, request: Request) -> Account:
-    """The caller. Raises NoCredential, AuthenticationFailed, and AccessDenied for a key that stands for nobody."""
+    """The caller, who is the participant of the key.
+
+    Raises NoCredential, NotBearer and AuthenticationFailed; AccessDenied for a key that stands for nobody, or for one
+    session only.
+    """
     principal = await authenticate(instance, request, _credential(instance, request))
     if principal.scope == SESSION or principal.participant_id is None:
         raise AccessDenied
-    return Account(
-        principal.tenant_id,
-        principal.tenant_name,
-        principal.agent_name,
-        principal.scope,
-        principal.participant_id,
-        principal.participant_name,
-        principal.session_id,
-        principal.key_id,
-        account_id=principal.participant_id,
-    )
+    return Account(principal.tenant_id, principal.participant_id)
 
 
 def _credential(instance: Instance, request: Request) -> str | None:
+    """The key's text, which stands in exactly one of two headers; none is looked for while authentication is off."""
     if instance.everybody is not None:
         return None
-    key, authorization = request.header(b"x-api-key"), request.header(b"authorization")
+    key, authorization = api_key_of(request), request.header(b"authorization")
     if bool(key) == bool(authorization):
-        raise NoCredential(NO_CREDENTIAL)
-    if key:
+        raise NoCredential
+    if not authorization:
         return key
-    token = bearer_of(request)
-    if token is None:
-        raise NoCredential(NOT_BEARER)
-    return token
+    if not authorization.startswith(_SCHEMES):
+        raise NotBearer
+    return authorization[len("Bearer ") :].strip()
 
 
-async def owned_session(instance: Instance, request: Request, account: Account) -> Session:
-    """The caller's own session of the path. Raises SessionNotFound, and AccessDenied for another's of the tenant."""
-    session = await instance.sessions.find(account.tenant_id, request.params["sessionId"])
-    if session is None or session.shape != sessions.MULTI:
-        raise SessionNotFound
-    if session.owner_id != account.account_id:
+async def own_session(instance: Instance, request: Request) -> tuple[Account, Session]:
+    """The caller, and the caller's own session of the path.
+
+    Raises what `account_of` raises; SessionNotFound; and AccessDenied for a session of somebody else in the tenant.
+    """
+    account = await account_of(instance, request)
+    session = await instance.sessions.get_of_shape(account.tenant_id, request.params["sessionId"], MULTI)
+    if session.owner_id != account.id:
         raise AccessDenied
-    return session
+    return account, session
 
 
+async def own_chat(instance: Instance, request: Request) -> tuple[Account, Chat]:
+    """The caller, and the chat of the path in the caller's own session. Raises ChatNotFound, and as `own_session`."""
+    account, session = await own_session(instance, request)
+    return account, await instance.chats.get_in_session(account.tenant_id, session, request.params["chatId"])

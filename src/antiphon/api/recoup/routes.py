@@ -8,7 +8,6 @@ from antiphon import __version__
 from antiphon.api.dialect import Dialect
 from antiphon.api.http import JSON, Reply, Request, encode
 from antiphon.api.openapi import document
-from antiphon.api.recoup import wire
 from antiphon.api.recoup.chats import Chats
 from antiphon.api.recoup.errors import refuse
 from antiphon.api.recoup.sessions import Sessions
@@ -22,8 +21,6 @@ _CORS = [
     (b"access-control-allow-headers", b"Content-Type, Authorization, X-Requested-With, x-api-key"),
     (b"access-control-expose-headers", b"x-workflow-run-id, x-workflow-stream-tail-index"),
 ]
-_ERRORS = {401: wire.Error, 403: wire.Error, 500: wire.Error, 503: wire.Error}
-_SESSION_ERRORS = {**_ERRORS, 404: wire.Error}
 
 
 class Recoup(Dialect):
@@ -32,64 +29,11 @@ class Recoup(Dialect):
     name = "recoup"
 
     def __init__(self, instance: Instance) -> None:
-        sessions, chats = Sessions(instance), Chats(instance)
-        one = "/api/sessions/{sessionId}"
         self.routes = RouteTable(
             [
-                Route("GET", "/api/openapi.json", self.openapi, "This document.", {200: dict}, is_public=True),
-                Route(
-                    "POST",
-                    "/api/sessions",
-                    sessions.create,
-                    "Create a session with its first chat.",
-                    {200: wire.SessionCreated, 400: wire.FieldError, 413: wire.Error, **_ERRORS},
-                    body=wire.CreateSession,
-                    is_body_optional=True,
-                ),
-                Route("GET", one, sessions.get, "Get a session.", {200: wire.SessionAnswer, **_SESSION_ERRORS}),
-                Route(
-                    "GET",
-                    f"{one}/chats",
-                    chats.list,
-                    "List the chats of a session, oldest first.",
-                    {200: wire.ChatListAnswer, **_SESSION_ERRORS},
-                ),
-                Route(
-                    "POST",
-                    f"{one}/chats",
-                    chats.create,
-                    "Create a chat, or get the one that has this id in this session.",
-                    {
-                        200: wire.ChatAnswer,
-                        400: wire.BareError,
-                        409: wire.BareError,
-                        413: wire.Error,
-                        **_SESSION_ERRORS,
-                    },
-                    body=wire.CreateSessionChat,
-                    is_body_optional=True,
-                ),
-                Route(
-                    "GET",
-                    f"{one}/chats/{{chatId}}",
-                    chats.get,
-                    "Get a chat with its messages.",
-                    {200: wire.ChatDetailDocument, **_SESSION_ERRORS},
-                ),
-                Route(
-                    "DELETE",
-                    f"{one}/chats/{{chatId}}",
-                    chats.delete,
-                    "Delete a chat with its messages; the only one of a session stays.",
-                    {200: wire.Success, 400: wire.Error, **_SESSION_ERRORS},
-                ),
-                Route(
-                    "POST",
-                    f"{one}/chats/{{chatId}}/read",
-                    chats.mark_read,
-                    "Mark a chat as read by the caller.",
-                    {200: wire.Success, **_SESSION_ERRORS},
-                ),
+                Route("GET", "/api/openapi.json", self.openapi, "This document", {200: dict}, is_public=True),
+                *Sessions(instance).routes(),
+                *Chats(instance).routes(),
             ]
         )
 
@@ -106,7 +50,8 @@ class Recoup(Dialect):
         reply = refuse(error)
         reply.headers = [*reply.headers, *_CORS]
         if isinstance(error, MethodNotAllowed):
-            reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+            allowed = sorted({*error.allowed, "OPTIONS"})
+            reply.headers.append((b"allow", ", ".join(allowed).encode()))
         return reply
 
     async def openapi(self, request: Request) -> Reply:
@@ -119,7 +64,7 @@ class Recoup(Dialect):
             document(
                 "Antiphon: the Recoup dialect",
                 __version__,
-                "Sessions with several chats each, as clients of Recoup Sessions know them.",
+                "Sessions of one or more chats, as the clients of Recoup's Sessions API know them.",
                 self.routes.routes,
                 {
                     "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "x-api-key"},

@@ -51,7 +51,7 @@ class SqliteDeletions:
                 raise ChatIsLastOfSession
             tx.row("count_session_chats", tenant_id=tenant_id, key=session_key, by=-1)
             _detach_one(tx, tenant_id, (chat_key, *chat), mode)
-            is_small = chat[0] <= inline_messages
+            is_small = 0 < inline_messages >= chat[0]
             return Detached(_enqueue(tx, tenant_id, CHAT, chat_key, mode, is_small), (chat_key,))
 
         return await self._file.write(operation)
@@ -140,7 +140,7 @@ def _detach_session(tx: Transaction, tenant_id: Uid, session_key: Uid, mode: str
         _detach_one(tx, tenant_id, chat, mode)
     tx.run("detach_session", tenant_id=tenant_id, key=session_key)
     tx.row("count_single" if row[0] == SINGLE else "count_multi", tenant_id=tenant_id, by=-1)
-    is_small = sum(chat[1] for chat in chats) <= inline_messages and inline_messages > 0
+    is_small = 0 < inline_messages >= sum(chat[1] for chat in chats)
     deletion = _enqueue(tx, tenant_id, SESSION, session_key, mode, is_small)
     return Detached(deletion, tuple(chat[0] for chat in chats))
 

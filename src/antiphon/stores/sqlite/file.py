@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,11 +48,9 @@ class File:
         except apsw.Error as error:
             raise translate(error) from None
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Cursor]:
+    def snapshot(self) -> AbstractContextManager[Cursor]:
         """Several short statements that see one state. Await nothing inside: an open read keeps the log long."""
-        with _snapshot_of(self._reader) as cursor:
-            yield cursor
+        return _snapshot_of(self._reader)
 
     async def read_apart(self, work: Callable[[Cursor], T]) -> T:
         """A read that may be long, in one snapshot on a thread of the pool."""

@@ -45,9 +45,7 @@ class SqliteMessages:
             authors: dict[str, Uid] = {}
             for draft in drafts:
                 if draft.author not in authors:
-                    who, _ = ensure_participant(tx, tenant_id, PEER, draft.author)
-                    join(tx, tenant_id, session_key, who.id)
-                    authors[draft.author] = who.id
+                    authors[draft.author] = _author(tx, tenant_id, session_key, draft.author)
             first = last_seq - len(drafts) + 1
             return [
                 _insert(tx, tenant_id, num, first + i, authors[draft.author], draft) for i, draft in enumerate(drafts)
@@ -57,13 +55,11 @@ class SqliteMessages:
 
     async def page(self, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
         """See the port."""
-        head = self._file.row("chat_head", tenant_id=tenant_id, key=chat_key)
-        if head is None:
-            raise ChatNotFound
-        if _expected_size(head, part.limit) > limits.LOOP_READ_BYTES:
-            return await self._file.read_apart(lambda read: _page(read, tenant_id, chat_key, part))
         with self._file.snapshot() as read:
-            return _page(read, tenant_id, chat_key, part)
+            head = _head(read, tenant_id, chat_key)
+            if _expected_size(head, part.limit) <= limits.LOOP_READ_BYTES:
+                return _page(read, tenant_id, head, part)
+        return await self._file.read_apart(lambda read: _page(read, tenant_id, _head(read, tenant_id, chat_key), part))
 
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """See the port."""
@@ -76,6 +72,13 @@ class SqliteMessages:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))
         return page.items[::-1]
+
+
+def _head(read: Cursor, tenant_id: Uid, chat_key: Uid) -> Row:
+    head = read.row("chat_head", tenant_id=tenant_id, key=chat_key)
+    if head is None:
+        raise ChatNotFound
+    return head
 
 
 def _expected_size(head: Row, limit: int) -> int:
@@ -93,8 +96,8 @@ def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Dr
         key=chat_key,
         count=len(drafts),
         size=sum(len(draft.text) + len(draft.parts or "") + len(draft.metadata) for draft in drafts),
-        said_at=drafts[-1].created_at or tx.now,
-        answered_at=(answers[-1].created_at or tx.now) if answers else None,
+        said_at=_moment(tx, drafts[-1]),
+        answered_at=_moment(tx, answers[-1]) if answers else None,
         now=tx.now,
     )
     if row is None:
@@ -103,6 +106,21 @@ def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Dr
         raise ChatFull
     num, last_seq, session_key = row
     return num, last_seq, session_key
+
+
+def _moment(tx: Transaction, draft: Draft) -> int:
+    return tx.now if draft.created_at is None else draft.created_at
+
+
+def _author(tx: Transaction, tenant_id: Uid, session_key: Uid, name: str) -> Uid:
+    """Who says it: made when missing, and a member from now on. Mostly it is one, so that is asked first."""
+    member = tx.row("find_speaker", tenant_id=tenant_id, session_key=session_key, kind=PEER, name=name)
+    if member is not None:
+        found: Uid = member[0]
+        return found
+    who, _ = ensure_participant(tx, tenant_id, PEER, name)
+    join(tx, tenant_id, session_key, who.id)
+    return who.id
 
 
 def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid, draft: Draft) -> Message:
@@ -116,7 +134,7 @@ def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid,
         draft.parts,
         draft.metadata,
         draft.token_count,
-        draft.created_at or tx.now,
+        _moment(tx, draft),
     )
     tx.run(
         "insert_message",
@@ -136,11 +154,8 @@ def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid,
     return message
 
 
-def _page(read: Cursor, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
-    """One page from one snapshot. While nothing was removed from the middle, an offset is a place to start from."""
-    head = read.row("chat_head", tenant_id=tenant_id, key=chat_key)
-    if head is None:
-        raise ChatNotFound
+def _page(read: Cursor, tenant_id: Uid, head: Row, part: Slice) -> Page:
+    """The page of a head in the same snapshot. While nothing was removed from the middle, an offset is a place."""
     num, last_seq, count, _ = head
     low, high, offset = 1, last_seq, part.offset
     if count == last_seq:

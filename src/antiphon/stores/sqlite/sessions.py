@@ -92,7 +92,13 @@ class SqliteSessions:
         self._file = file
 
     async def create_multi(
-        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None, model: str | None
+        self,
+        tenant_id: Uid,
+        owner_id: Uid,
+        title: str,
+        artist_id: str | None,
+        model: str | None,
+        metadata: str = "{}",
     ) -> tuple[Session, Chat]:
         """See the port."""
 
@@ -105,7 +111,7 @@ class SqliteSessions:
                 title,
                 DEFAULT_STATUS,
                 artist_id,
-                "{}",
+                metadata,
                 "{}",
                 tx.now,
                 tx.now,
@@ -173,8 +179,8 @@ class SqliteSessions:
 
     async def is_member(self, tenant_id: Uid, session_key: Uid, participant_id: Uid) -> bool:
         """See the port."""
-        row = self._file.row("find_member", tenant_id=tenant_id, session_key=session_key, participant_id=participant_id)
-        return row == (0,)
+        row = self._file.row("is_member", tenant_id=tenant_id, session_key=session_key, participant_id=participant_id)
+        return row is not None
 
     async def list(self, tenant_id: Uid, shape: str, part: Slice) -> tuple[list[Session], int]:
         """See the port."""

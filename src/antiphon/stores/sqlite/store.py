@@ -5,6 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from antiphon.core.ports import (
+    ChatStore,
+    ConnectionStore,
+    DeletionStore,
+    KeyStore,
+    MessageStore,
+    ParticipantStore,
+    SessionStore,
+    TenantStore,
+)
 from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.sqlite.chats import SqliteChats
 from antiphon.stores.sqlite.connections import SqliteConnections
@@ -26,14 +36,14 @@ class SqliteStore:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self.tenants = SqliteTenants(file)
-        self.keys = SqliteKeys(file)
-        self.participants = SqliteParticipants(file)
-        self.sessions = SqliteSessions(file)
-        self.chats = SqliteChats(file)
-        self.messages = SqliteMessages(file)
-        self.connections = SqliteConnections(file)
-        self.deletions = SqliteDeletions(file)
+        self.tenants: TenantStore = SqliteTenants(file)
+        self.keys: KeyStore = SqliteKeys(file)
+        self.participants: ParticipantStore = SqliteParticipants(file)
+        self.sessions: SessionStore = SqliteSessions(file)
+        self.chats: ChatStore = SqliteChats(file)
+        self.messages: MessageStore = SqliteMessages(file)
+        self.connections: ConnectionStore = SqliteConnections(file)
+        self.deletions: DeletionStore = SqliteDeletions(file)
 
     @classmethod
     async def open(cls, data_dir: Path) -> SqliteStore:

@@ -59,6 +59,7 @@ class Writer:
         self._connection = open_writer(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._dirty = threading.Event()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="antiphon-writer", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint, name="antiphon-checkpoint", daemon=True)
@@ -67,18 +68,30 @@ class Writer:
 
     async def run(self, operation: Operation[T]) -> T:
         """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError."""
-        if self._closing.is_set() or self._jobs.qsize() >= limits.WRITE_QUEUE_OPERATIONS:
+        loop = asyncio.get_running_loop()
+        gathered = self._gathered.get(loop)
+        waiting = self._jobs.qsize() + len(gathered or ())
+        if self._closing.is_set() or waiting >= limits.WRITE_QUEUE_OPERATIONS:
             raise StoreUnavailable
-        job = _Job(operation, asyncio.get_running_loop())
-        self._jobs.put(job)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append(job := _Job(operation, loop))
         result: T = await job.future
         return result
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Queue what a turn of the loop has gathered: one by one, the writer would wake for the first and commit it."""
+        for job in self._gathered.pop(loop, ()):
+            self._jobs.put(job)
 
     async def close(self) -> None:
         """Finish what is queued, bring the log into the database, and let go of the file."""
         if self._closing.is_set():
             return
         self._closing.set()
+        for loop in list(self._gathered):
+            self._hand_over(loop)
         self._jobs.put(None)
         self._dirty.set()
         await asyncio.to_thread(self._join)

@@ -6,6 +6,12 @@ SET last_seq = last_seq + :count, message_count = message_count + :count, text_s
 WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
 RETURNING num, last_seq, session_key;
 
+-- name: find_speaker
+-- The participant of that name, if it is a member of the session now.
+SELECT p.id FROM participants p JOIN members m ON m.tenant_id = p.tenant_id AND m.participant_id = p.id
+WHERE p.tenant_id = :tenant_id AND p.kind = :kind AND p.name = :name
+    AND m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL;
+
 -- name: insert_message
 -- One message at its place.
 INSERT INTO messages (place, tenant_id, id, client_id, role, author_id, author, text, parts, metadata, token_count,

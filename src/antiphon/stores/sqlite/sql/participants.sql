@@ -1,12 +1,14 @@
 -- name: find_participant
--- The participant of that kind and name.
+-- The participant of that kind and name, unless the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name;
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_participant_by_id
--- The participant of that id.
+-- The participant of that id, unless the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND id = :id;
+FROM participants WHERE tenant_id = :tenant_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: insert_participant
 -- A new participant.

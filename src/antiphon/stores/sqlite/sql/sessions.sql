@@ -40,6 +40,12 @@ WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL RETURNING chat_co
 SELECT left_at IS NOT NULL FROM members
 WHERE tenant_id = :tenant_id AND session_key = :session_key AND participant_id = :participant_id;
 
+-- name: is_member
+-- Whether somebody is a member now of a session that is there.
+SELECT 1 FROM members m JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.participant_id = :participant_id
+    AND m.left_at IS NULL;
+
 -- name: insert_member
 -- A new place in a session.
 INSERT INTO members (tenant_id, session_key, participant_id, observe_me, observe_others, joined_at)
@@ -58,18 +64,24 @@ WHERE tenant_id = :tenant_id AND session_key = :session_key AND left_at IS NULL 
 -- name: list_members
 -- Who is a member now, the longest first.
 SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at
-FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+FROM members m
+JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
 WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer'
 ORDER BY m.joined_at, m.num LIMIT :limit OFFSET :offset;
 
 -- name: list_members_reversed
 -- Who is a member now, the newest first.
 SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at
-FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+FROM members m
+JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
 WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer'
 ORDER BY m.joined_at DESC, m.num DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_members
 -- How many are members now.
-SELECT count(*) FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+SELECT count(*) FROM members m
+JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
 WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer';

@@ -59,8 +59,8 @@ UPDATE tenants SET multi_count = multi_count + :by
 WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING multi_count;
 
 -- name: totals
--- The totals of the tenant's unfiltered lists.
-SELECT peer_count, scope_count, single_count, multi_count FROM tenants WHERE tenant_id = :tenant_id;
+-- The totals of the tenant's unfiltered lists; finds nothing once it is detached.
+SELECT peer_count, scope_count, single_count, multi_count FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: detach_tenant
 -- The detach itself: from here on no key, name or creation finds the tenant.

@@ -1,0 +1,1 @@
+"""The store over PostgreSQL, for those who outgrow one file."""

@@ -1,0 +1,109 @@
+-- name: append
+-- Several appends to chats of one tenant, each whole or not at all. First the chats are locked in one order (without
+-- that two batches deadlock, measured); then each append is judged: `gone` (the chat has no id any more), `lost` (its
+-- connection's lease is over), `unready` (an author must first be made or join), `full`, or `ready`; then the ready
+-- ones take the next places of their chats, which are given back.
+WITH asked AS (
+    SELECT * FROM unnest(CAST(:chat_keys AS uuid[]), CAST(:connection_ids AS uuid[]), CAST(:sizes AS integer[]),
+        CAST(:said_ats AS timestamptz[]), CAST(:answered_ats AS timestamptz[]))
+    WITH ORDINALITY AS a (chat_key, connection_id, size, said_at, answered_at, n)),
+drafts AS (
+    SELECT * FROM unnest(CAST(:appends AS integer[]), CAST(:places AS integer[]), CAST(:ids AS uuid[]),
+        CAST(:client_ids AS text[]), CAST(:roles AS text[]), CAST(:authors AS text[]), CAST(:texts AS text[]),
+        CAST(:parts AS text[]), CAST(:metadatas AS text[]), CAST(:token_counts AS integer[]),
+        CAST(:created_ats AS timestamptz[]))
+    AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at)),
+locked AS MATERIALIZED (
+    SELECT key, session_key, last_seq FROM chats
+    WHERE tenant_id = :tenant_id AND key = ANY (:chat_keys) AND id IS NOT NULL
+    ORDER BY key FOR UPDATE),
+spoken AS MATERIALIZED (
+    SELECT d.n, d.place, m.participant_id
+    FROM drafts d
+    JOIN asked a ON a.n = d.n
+    JOIN locked l ON l.key = a.chat_key
+    JOIN participants p ON p.tenant_id = :tenant_id AND p.kind = 'peer' AND p.name = d.author
+    JOIN members m ON m.tenant_id = :tenant_id AND m.session_key = l.session_key AND m.participant_id = p.id
+        AND m.left_at IS NULL),
+judged AS MATERIALIZED (
+    SELECT a.n, a.chat_key, a.size, a.said_at, a.answered_at, l.last_seq,
+        CASE
+            WHEN l.key IS NULL THEN 'gone'
+            WHEN a.connection_id IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM connections c
+                WHERE c.tenant_id = :tenant_id AND c.id = a.connection_id AND c.chat_key = a.chat_key
+                    AND c.expires_at > now()) THEN 'lost'
+            WHEN a.size <> (SELECT count(*) FROM spoken s WHERE s.n = a.n) THEN 'unready'
+            ELSE 'ready'
+        END AS state
+    FROM asked a LEFT JOIN locked l ON l.key = a.chat_key),
+placed AS (
+    SELECT n, chat_key, size, said_at, answered_at,
+        last_seq + sum(size) OVER (PARTITION BY chat_key ORDER BY n) - size AS before
+    FROM judged WHERE state = 'ready'),
+fitting AS MATERIALIZED (
+    SELECT n, chat_key, size, said_at, answered_at, before FROM placed WHERE before + size <= :messages_max),
+moved AS (
+    SELECT chat_key, sum(size) AS size, (array_agg(said_at ORDER BY n DESC))[1] AS said_at,
+        (array_agg(answered_at ORDER BY n DESC) FILTER (WHERE answered_at IS NOT NULL))[1] AS answered_at
+    FROM fitting GROUP BY chat_key),
+advanced AS (
+    UPDATE chats c
+    SET last_seq = c.last_seq + moved.size, message_count = c.message_count + moved.size,
+        last_message_at = moved.said_at, last_answer_at = coalesce(moved.answered_at, c.last_answer_at),
+        updated_at = :now
+    FROM moved WHERE c.tenant_id = :tenant_id AND c.key = moved.chat_key),
+stored AS (
+    INSERT INTO messages (tenant_id, chat_key, id, author_id, created_at, seq, token_count, client_id, role, author,
+        text, parts, metadata)
+    SELECT :tenant_id, f.chat_key, d.id, s.participant_id, d.created_at, f.before + d.place, d.token_count,
+        d.client_id, d.role, d.author, d.text, d.parts, d.metadata
+    FROM fitting f
+    JOIN drafts d ON d.n = f.n
+    JOIN spoken s ON s.n = d.n AND s.place = d.place)
+SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer)
+FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
+
+-- name: messages_between
+-- A page of a chat in order, after how many messages there are; one row of that alone when the page is empty, none
+-- when the chat is gone. While nothing was removed from the middle an offset is a place to start from.
+WITH head AS MATERIALIZED (
+    SELECT message_count, message_count = last_seq AS is_whole FROM chats
+    WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL)
+SELECT head.message_count, m.*
+FROM head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = :key
+        AND seq > (SELECT CASE WHEN is_whole THEN CAST(:offset AS bigint) ELSE 0 END FROM head)
+    ORDER BY seq LIMIT :limit
+    OFFSET (SELECT CASE WHEN is_whole THEN 0 ELSE CAST(:offset AS bigint) END FROM head)) m ON true
+ORDER BY m.seq;
+
+-- name: messages_between_reversed
+-- The same, the last message first.
+WITH head AS MATERIALIZED (
+    SELECT message_count, last_seq, message_count = last_seq AS is_whole FROM chats
+    WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL)
+SELECT head.message_count, m.*
+FROM head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = :key
+        AND seq <= (SELECT last_seq - CASE WHEN is_whole THEN CAST(:offset AS bigint) ELSE 0 END FROM head)
+    ORDER BY seq DESC LIMIT :limit
+    OFFSET (SELECT CASE WHEN is_whole THEN 0 ELSE CAST(:offset AS bigint) END FROM head)) m ON true
+ORDER BY m.seq DESC;
+
+-- name: find_message
+-- The message of that id, if it is in that chat and the chat has an id.
+SELECT m.id, m.seq, m.client_id, m.role, m.author, m.text, m.parts, m.metadata, m.token_count, m.created_at
+FROM messages m JOIN chats c ON c.tenant_id = m.tenant_id AND c.key = m.chat_key
+WHERE m.tenant_id = :tenant_id AND m.id = :id AND c.key = :key AND c.id IS NOT NULL;
+
+-- name: find_message_by_client_id
+-- The message that a client stored under its own id.
+SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages WHERE tenant_id = :tenant_id AND chat_key = :key AND client_id = :client_id;

@@ -1,0 +1,58 @@
+-- name: find_participant
+-- The participant of that kind and name.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name;
+
+-- name: find_participants
+-- The participants of a kind with these names.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = ANY (:names);
+
+-- name: find_participant_by_id
+-- The participant of that id.
+SELECT id, kind, name, metadata, configuration, created_at
+FROM participants WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: insert_participant
+-- New participants; those whom somebody else has made meanwhile are missing in the answer.
+INSERT INTO participants (tenant_id, id, kind, name, metadata, configuration, created_at)
+SELECT :tenant_id, made.id, :kind, made.name, :metadata, :configuration, :now
+FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS made (id, name)
+ON CONFLICT (tenant_id, kind, name) DO NOTHING
+RETURNING id;
+
+-- name: update_participant
+-- Metadata and configuration where they are given, of the participant of that kind and name.
+UPDATE participants
+SET metadata = coalesce(:metadata, metadata), configuration = coalesce(:configuration, configuration)
+WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name
+RETURNING id, kind, name, metadata, configuration, created_at;
+
+-- name: list_participants
+-- Those of a kind in order of making, after how many there are.
+SELECT CASE WHEN :kind = 'peer' THEN t.peer_count ELSE t.scope_count END, p.*
+FROM tenants t
+LEFT JOIN LATERAL (
+    SELECT id, kind, name, metadata, configuration, created_at
+    FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY id LIMIT :limit OFFSET :offset) p ON true
+WHERE t.tenant_id = :tenant_id ORDER BY p.id;
+
+-- name: list_participants_reversed
+-- Those of a kind, the newest first, after how many there are.
+SELECT CASE WHEN :kind = 'peer' THEN t.peer_count ELSE t.scope_count END, p.*
+FROM tenants t
+LEFT JOIN LATERAL (
+    SELECT id, kind, name, metadata, configuration, created_at
+    FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY id DESC LIMIT :limit OFFSET :offset) p
+    ON true
+WHERE t.tenant_id = :tenant_id ORDER BY p.id DESC;
+
+-- name: lock_owners
+-- The owners of chats that are being detached, always in one order.
+SELECT id FROM participants WHERE tenant_id = :tenant_id AND id = ANY (:ids) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: count_owned_chats
+-- Moves the numbers of chats with a UUID as id that participants own.
+UPDATE participants p SET chat_count = p.chat_count + owned.by
+FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS bigint[])) AS owned (id, by)
+WHERE p.tenant_id = :tenant_id AND p.id = owned.id;

@@ -1,0 +1,71 @@
+-- name: insert_tenant
+-- A new tenant, whose name has been taken.
+INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, created_at)
+VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :now);
+
+-- name: take_tenant_name
+-- scope: system, a name is unique over all tenants; nothing is inserted when it is taken.
+INSERT INTO tenant_names (name, tenant_id) VALUES (:name, :tenant_id) ON CONFLICT (name) DO NOTHING RETURNING name;
+
+-- name: free_tenant_name
+-- The name of a tenant that is being detached, set free for another.
+DELETE FROM tenant_names WHERE tenant_id = :tenant_id;
+
+-- name: find_tenant
+-- The tenant of that id, while it has a name.
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL;
+
+-- name: lock_tenant
+-- The same, held until the end of the transaction: what is decided by reading it stays true.
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL FOR NO KEY UPDATE;
+
+-- name: find_tenant_by_name
+-- scope: system, the way from a name to its tenant.
+SELECT t.tenant_id, t.name, t.created_at, t.agent_name, t.metadata, t.configuration
+FROM tenant_names n JOIN tenants t ON t.tenant_id = n.tenant_id WHERE n.name = :name AND t.name IS NOT NULL;
+
+-- name: list_tenants
+-- scope: system, all tenants in order of making (their ids are made in that order), after how many there are.
+SELECT n.total, t.* FROM (SELECT count(*) AS total FROM tenant_names) n
+LEFT JOIN LATERAL (
+    SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+    FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id LIMIT :limit OFFSET :offset) t ON true
+ORDER BY t.tenant_id;
+
+-- name: list_tenants_reversed
+-- scope: system, all tenants, the newest first, after how many there are.
+SELECT n.total, t.* FROM (SELECT count(*) AS total FROM tenant_names) n
+LEFT JOIN LATERAL (
+    SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+    FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id DESC LIMIT :limit OFFSET :offset) t ON true
+ORDER BY t.tenant_id DESC;
+
+-- name: update_tenant
+-- Metadata and configuration as given.
+UPDATE tenants SET metadata = :metadata, configuration = :configuration
+WHERE tenant_id = :tenant_id AND name IS NOT NULL;
+
+-- name: count_peers
+-- Moves the number of peers; finds nothing once the tenant is detached, which fences late makers. Its lock on the row
+-- puts those who make participants of one tenant in a line.
+UPDATE tenants SET peer_count = peer_count + :by WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING peer_count;
+
+-- name: count_scopes
+-- Moves the number of scopes, with the same fence.
+UPDATE tenants SET scope_count = scope_count + :by WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING scope_count;
+
+-- name: count_single
+-- Moves the number of single sessions, with the same fence.
+UPDATE tenants SET single_count = single_count + :by
+WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING single_count;
+
+-- name: count_multi
+-- Moves the number of multi sessions, with the same fence.
+UPDATE tenants SET multi_count = multi_count + :by
+WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING multi_count;
+
+-- name: detach_tenant
+-- The detach itself: from here on no key, name or creation finds the tenant.
+UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING single_count + multi_count;

@@ -1,0 +1,43 @@
+"""How the writer gathers what one turn of the loop asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from antiphon.stores.sqlite.database import FILE_NAME
+from antiphon.stores.sqlite.store import SqliteStore
+from antiphon.stores.sqlite.writer import Transaction, Writer
+
+
+@pytest.fixture
+async def writer(tmp_path: Path) -> Writer:
+    store = await SqliteStore.open(tmp_path)
+    await store.close()
+    return Writer(tmp_path / FILE_NAME)
+
+
+def note(done: list[int], number: int, _: Transaction) -> None:
+    """An operation that leaves its number."""
+    done.append(number)
+
+
+async def test_what_one_turn_asks_for_is_handed_over_together_and_done_in_order(writer: Writer) -> None:
+    done: list[int] = []
+    asked = asyncio.gather(*(writer.run(partial(note, done, number)) for number in range(50)))
+    await asyncio.sleep(0)  # one turn of the loop
+    assert [len(jobs) for jobs in writer._gathered.values()] == [50]
+    await asked
+    assert done == list(range(50))
+    await writer.close()
+
+
+async def test_closing_finishes_what_was_only_gathered(writer: Writer) -> None:
+    waiting = asyncio.ensure_future(writer.run(lambda _: "done"))
+    await asyncio.sleep(0)  # one turn of the loop: it is gathered, and not yet handed over
+    assert writer._gathered
+    await writer.close()
+    assert await asyncio.wait_for(waiting, 5) == "done"
