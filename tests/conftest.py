@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,7 +78,7 @@ async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
 def make_key(instance: Instance) -> MakeKey:
     """Makes a key of a tenant, and the tenant when it is missing; gives the key's text."""
 
-    async def make(tenant: str = "t1", participant: str | None = None, scope: str | None = None, **more: str) -> str:
+    async def make(tenant: str = "t1", participant: str | None = None, scope: str | None = None, **more: Any) -> str:
         try:
             tenant_id = (await instance.tenants.create(tenant)).id
         except TenantNameTaken:

@@ -1,7 +1,7 @@
 """A model's server for tests: OpenAI's chat completions, whose answer stands in the last thing that the user said.
 
-`[[tokens=20 delay_ms=50]]` that many pieces with a pause before each; `[[text=hello]]` that text; `[[error=500]]` a status;
-`[[error_after=2 tokens=5]]` the connection breaks after two pieces; `[[hang]]` nothing more after the pieces, if any;
+`[[tokens=20 delay_ms=50]]` that many pieces with a pause before each; `[[text=hello]]` that text; `[[error=500]]` a
+status; `[[error_after=2 tokens=5]]` the connection breaks after two pieces; `[[hang]]` nothing more after the pieces, if any;
 `[[garbage]]` a chunk that is no JSON; `[[empty]]` an end without a text. Otherwise `You said: ` and the words. As a
 program: `python -m tests.scripted_model --port 8199`.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -42,11 +41,15 @@ class Call:
 
 
 class ScriptedModel:
-    """A small HTTP server; `calls` are the completions it was asked for, `drop_next` breaks the next request unread."""
+    """A small HTTP server; `calls` are the completions it was asked for, `asked` is set by the first.
+
+    While `stale` is set, a kept-alive connection is closed as soon as the next request on it has come in.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.connections = 0
+        self.asked = asyncio.Event()
         self.stale = asyncio.Event()
         self.url = ""
 
@@ -73,14 +76,13 @@ class ScriptedModel:
             self.stale.clear()
             writer.close()
 
-    async def _answer(
-        self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _answer(self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if path.endswith("/models"):
             _send_json(writer, 200, {"object": "list", "data": [{"id": "scripted-1", "object": "model"}]})
             return
         call = Call(json.loads(body))
         self.calls.append(call)
+        self.asked.set()
         gone = asyncio.ensure_future(reader.read(1))
         work = asyncio.ensure_future(_complete(call, writer))
         try:
@@ -96,8 +98,7 @@ class ScriptedModel:
         finally:
             for task in (gone, work):
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await gone
+            await asyncio.wait([gone, work])
 
 
 async def _complete(call: Call, writer: asyncio.StreamWriter) -> None:

@@ -19,6 +19,7 @@ from antiphon.domain.errors import AgentFailed
 _START_SECONDS = 60
 _STOP_SECONDS = 3
 _HISTORY_TOKENS = 400  # it reads 100 to 190 tokens a second: an answer begins within a few seconds
+_HISTORY_UTTERANCES = 24  # each has a frame of its own, about five tokens, besides its text
 _ANSWER_TOKENS = 256
 _PROGRESS_SECONDS = 1
 
@@ -26,8 +27,8 @@ _PROGRESS_SECONDS = 1
 class LocalAgent:
     """`core.ports.Agent` over a small model in a child process, started at the first answer or by `warm_up`.
 
-    The child ends with this process, however it ends, and is started again when it died. `log_file` gets what it prints;
-    `on_progress` is told when starting takes longer than a second.
+    The child ends with this process, however it ends, and is started again when it died. `log_file` gets what it
+    prints; `on_progress` is told when starting takes longer than a second.
     """
 
     def __init__(self, log_file: Path | None = None, on_progress: Callable[[str], None] | None = None) -> None:
@@ -47,7 +48,9 @@ class LocalAgent:
     ) -> AsyncGenerator[TextDelta | Finished, None]:
         """See the port. There is one model, so the name that is asked for does not matter."""
         agent = await self.warm_up()
-        async with aclosing(agent.answer(history)) as events:
+        system = history[:1] if history and history[0].role == "system" else []
+        said = [*system, *history[len(system) :][-_HISTORY_UTTERANCES:]]
+        async with aclosing(agent.answer(said)) as events:
             async for event in events:
                 yield event
 
@@ -60,7 +63,9 @@ class LocalAgent:
             return self._agent
 
     async def close(self) -> None:
-        """End the child, within three seconds."""
+        """End the child, within three seconds; one that is starting too."""
+        if self._agent is None and self._child is not None and self.pid is not None:
+            self._child.kill()  # whoever waits for its start holds the lock, and meets its end
         async with self._lock:
             await self._stop()
 
@@ -92,12 +97,14 @@ class LocalAgent:
         if child.stdout is None:
             raise AgentFailed("the local model has no output")
         line = asyncio.ensure_future(child.stdout.readline())
-        done, _ = await asyncio.wait([line], timeout=_PROGRESS_SECONDS)
-        if not done:
-            self._on_progress("starting the local model")
-            done, _ = await asyncio.wait([line], timeout=_START_SECONDS)
-        if not done or not (address := line.result().decode().strip()):
+        try:
+            done, _ = await asyncio.wait([line], timeout=_PROGRESS_SECONDS)
+            if not done:
+                self._on_progress("starting the local model")
+                done, _ = await asyncio.wait([line], timeout=_START_SECONDS)
+        finally:
             line.cancel()
+        if not done or not (address := line.result().decode().strip()):
             await self._stop()
             raise AgentFailed("the local model did not start")
         return address

