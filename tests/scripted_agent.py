@@ -52,7 +52,7 @@ class ScriptedAgent:
 
 def _pieces(said: str) -> list[str]:
     found = _DIRECTIVE.search(said)
-    word, value = (found[1], found[2]) if found else ("", None)
+    word, value = (found[1], found[2] or "") if found else ("", "")
     if word == "fail":
         raise AgentFailed
     if word == "tokens":

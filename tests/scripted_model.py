@@ -1,7 +1,7 @@
 """A model's server for tests: OpenAI's chat completions, whose answer stands in the last thing that the user said.
 
 `[[tokens=20 delay_ms=50]]` that many pieces with a pause before each; `[[text=hello]]` that text; `[[error=500]]` a
-status; `[[error_after=2 tokens=5]]` the connection breaks after two pieces; `[[hang]]` nothing more after the pieces, if any;
+status; `[[error_after=2 tokens=5]]` the connection breaks after two pieces; `[[hang]]` nothing more after them;
 `[[garbage]]` a chunk that is no JSON; `[[empty]]` an end without a text. Otherwise `You said: ` and the words. As a
 program: `python -m tests.scripted_model --port 8199`.
 """

@@ -46,7 +46,8 @@ class ServerProcess:
         self._child: subprocess.Popen[str] | None = None
 
     def begin(self) -> Self:
-        """Start the process, and do not wait for it."""
+        """Start the process, once, and do not wait for it."""
+        assert self._child is None, "it runs already: `with` begins it too"
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
                 [*PROGRAM, "serve", "--host", "127.0.0.1", "--port", "0"],

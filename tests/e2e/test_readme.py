@@ -49,10 +49,9 @@ def tour() -> list[str]:
 
 
 def command_folder(tmp_path: Path) -> Path:
-    """A folder with what the tour calls: a virtual environment's programs, and `curl` where there is none."""
+    """A folder with what the tour calls: `antiphon`, and `curl` where there is none."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "python").symlink_to(sys.executable)
     programs = {"antiphon": f'#!/bin/sh\nexec {sys.executable} -m antiphon "$@"\n'}
     if shutil.which("curl") is None:
         programs["curl"] = STAND_IN_FOR_CURL.format(python=sys.executable)
@@ -66,7 +65,8 @@ def run_tour(server: ServerProcess, tmp_path: Path) -> list[str]:
     """What each block prints, run one after the other in one shell that stops at the first failure."""
     folder = command_folder(tmp_path)
     script = f"\necho '{CUT}'\n".join(tour())
-    script = script.replace(".venv/bin/python", sys.executable).replace(".venv/bin/", f"{folder}/")
+    places = {"python": sys.executable, "antiphon": f"{folder}/antiphon"}
+    script = re.sub(r"\.venv/bin/(\w+)", lambda found: places[found[1]], script)
     script = script.replace("127.0.0.1:8000", server.url.removeprefix("http://"))
     env = environment(server.data_dir, KEY=server.key("user"))
     env["PATH"] = f"{folder}:{os.environ['PATH']}"

@@ -44,6 +44,20 @@ def test_every_limit_is_documented() -> None:
     assert unmentioned(names, text_of("docs/reference/limits.md")) == []
 
 
+def unused(names: list[str], code: str) -> list[str]:
+    """Limits that no code names: they promise what nothing keeps."""
+    return [name for name in names if not re.search(rf"\b{re.escape(name)}\b", code)]
+
+
+def test_every_limit_is_used() -> None:
+    code = [text for path, text in files_under("src/antiphon", ".py").items() if not path.endswith("domain/limits.py")]
+    assert unused(limits_of(text_of("src/antiphon/domain/limits.py")), "\n".join(code)) == []
+
+
+def test_unused_limits_are_found() -> None:
+    assert unused(["A_BYTES", "B_BYTES"], "limits.A_BYTES\nlimits.B_BYTES_MORE") == ["B_BYTES"]
+
+
 def test_limits_are_found() -> None:
     assert limits_of("A_B = 1\nC: int = 2\n_D = 3\ne = 4\ndef f():\n    G = 5\n") == ["A_B", "C"]
 

@@ -40,6 +40,7 @@ class Connections:
         self._renew_seconds = renew_seconds
         self._open: dict[Uid, dict[Uid, tuple[Connection, Closer]]] = defaultdict(dict)
         self._closing: set[asyncio.Future[None]] = set()
+        self._unclosed: list[Connection] = []
 
     async def open(self, tenant_id: Uid, chat_key: Uid, participant_name: str, on_lost: Closer) -> Connection:
         """Register a socket; from here on the chat cannot be deleted in the mode `refuse`.
@@ -67,11 +68,12 @@ class Connections:
             closing.add_done_callback(self._closing.discard)
 
     async def close(self, connection: Connection) -> None:
-        """Forget a socket, whose work must have ended. A store that is away frees it by the lease."""
+        """Forget a socket, whose work must have ended. A store that is away is told before the next renewal."""
         self._forget(connection)
         try:
             await self._store.connections.close(connection.tenant_id, connection.id)
         except StoreError as error:
+            self._unclosed.append(connection)
             _log.warning("connection not closed in the store", extra={"code": error.code})
 
     def _forget(self, connection: Connection) -> Closer | None:
@@ -89,15 +91,34 @@ class Connections:
                 on_lost(ChatNotFound())
 
     async def renew(self) -> None:
-        """Extend the leases of this process, one statement a tenant, and give up the sockets whose lease is gone."""
+        """Extend the leases of this process, one statement a tenant, and give up the sockets whose lease is gone.
+
+        Raises StoreError when the store refused a tenant, after trying all of them.
+        """
+        refusal: StoreError | None = None
+        await self._close_late()
         for tenant_id, mine in [(tenant_id, dict(held)) for tenant_id, held in self._open.items()]:
-            held = await self._store.connections.renew(tenant_id, self.node, self._lease_seconds)
-            for connection_id, (connection, _) in mine.items():
-                if connection_id in held:
-                    continue
-                chat = await self._store.chats.find_by_key(tenant_id, connection.chat_key)
-                if on_lost := self._forget(connection):
-                    on_lost(ChatNotFound() if chat is None else ConnectionNotFound())
+            try:
+                await self._renew_tenant(tenant_id, mine)
+            except StoreError as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
+    async def _close_late(self) -> None:
+        """Close what could not be closed: a renewal, which is for the whole process, would keep it alive."""
+        for connection in list(self._unclosed):
+            self._unclosed.remove(connection)
+            await self.close(connection)
+
+    async def _renew_tenant(self, tenant_id: Uid, mine: dict[Uid, tuple[Connection, Closer]]) -> None:
+        held = await self._store.connections.renew(tenant_id, self.node, self._lease_seconds)
+        for connection_id, (connection, _) in mine.items():
+            if connection_id in held:
+                continue
+            chat = await self._store.chats.find_by_key(tenant_id, connection.chat_key)
+            if on_lost := self._forget(connection):
+                on_lost(ChatNotFound() if chat is None else ConnectionNotFound())
 
     async def keep_renewing(self) -> None:
         """Renew until cancelled. After a failure of the store it tries again soon: the leases outlast a few tries."""

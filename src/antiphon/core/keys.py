@@ -43,6 +43,7 @@ class Keys:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._entries: dict[Uid, _Entry] = {}
+        self._revocations = 0  # how many there were here: what was loaded before one is not kept after it
 
     async def authenticate(self, text: str) -> Principal:
         """Whom the text of a key stands for. Raises AuthenticationFailed; compares in constant time."""
@@ -60,14 +61,16 @@ class Keys:
         return entry.principal
 
     async def _load(self, tenant_id: Uid, key_id: Uid) -> _Entry:
-        asked_at = time.monotonic()
+        asked_at, revocations = time.monotonic(), self._revocations
         found = await self._store.keys.load(tenant_id, [key_id])
         if not found:
             self._entries.pop(key_id, None)
             raise AuthenticationFailed
-        if len(self._entries) >= limits.KEY_CACHE_ENTRIES:
-            self._entries.clear()
-        entry = self._entries[key_id] = _Entry(*found[0], asked_at)
+        entry = _Entry(*found[0], asked_at)
+        if revocations == self._revocations:
+            if len(self._entries) >= limits.KEY_CACHE_ENTRIES:
+                self._entries.clear()
+            self._entries[key_id] = entry
         return entry
 
     async def refresh(self) -> None:
@@ -82,11 +85,11 @@ class Keys:
             asked_at = time.monotonic()
             confirmed = {key.id: (key, principal) for key, principal in await self._store.keys.load(tenant_id, key_ids)}
             for key_id in key_ids:
-                if key_id in confirmed:
+                if key_id not in confirmed:
+                    self._entries.pop(key_id, None)
+                elif key_id in self._entries:  # else it was revoked here meanwhile
                     entry = self._entries[key_id] = _Entry(*confirmed[key_id], asked_at)
                     entry.is_used = False
-                else:
-                    self._entries.pop(key_id, None)
 
     async def keep_fresh(self) -> None:
         """Refresh twice in the life of a cached key, until cancelled. A store that is away is asked again."""
@@ -137,6 +140,7 @@ class Keys:
     async def revoke(self, tenant_id: Uid, key_id: Uid) -> None:
         """End a key: at once in this process, within a second in every other. Raises KeyNotFound."""
         await self._store.keys.revoke(tenant_id, key_id)
+        self._revocations += 1
         self._entries.pop(key_id, None)
 
     async def open_principal(self) -> Principal:

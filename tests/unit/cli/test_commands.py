@@ -53,6 +53,7 @@ def fail(*words: str) -> tuple[int, str]:
     """The exit status and the complaint of a command that does not work, which prints nothing else."""
     done = CliRunner().invoke(program, words, obj=PARTS)
     assert done.stdout == ""
+    assert isinstance(done.exception, SystemExit)  # and no trace of ours
     assert done.exit_code != 0
     return done.exit_code, done.stderr
 

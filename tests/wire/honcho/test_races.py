@@ -99,16 +99,33 @@ async def test_a_batch_that_meets_a_deletion_is_refused(
 ) -> None:
     """The session is deleted after the batch has found it and before the batch is stored."""
     await w.say("s", "first")
-    append = store.messages.append
+    append, has_deleted = store.messages.append, False
 
     async def append_late(*args: Any) -> Any:
-        assert (await w.delete("/sessions/s")).status_code == 202
+        nonlocal has_deleted
+        if not has_deleted:
+            has_deleted = True
+            assert (await w.delete("/sessions/s")).status_code == 202
         return await append(*args)
 
     monkeypatch.setattr(store.messages, "append", append_late)
     text_of(await w.post("/sessions/s/messages", {"messages": [{"content": "late", "peer_id": "ann"}]}), 404)
-    monkeypatch.undo()
     assert await w.listed("/sessions/list") == []
+    assert await w.texts("s") == []
+
+
+async def test_a_page_that_meets_a_deletion_is_empty(
+    w: Caller, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is deleted after the list has found it and before the page is read."""
+    await w.say("s", "first")
+    page = store.messages.page
+
+    async def page_late(*args: Any) -> Any:
+        assert (await w.delete("/sessions/s")).status_code == 202
+        return await page(*args)
+
+    monkeypatch.setattr(store.messages, "page", page_late)
     assert await w.texts("s") == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from antiphon.core.instance import Instance
+from antiphon.domain.messages import USER, Draft
 from tests.wire.honcho.caller import Caller, first_fault, items_of, text_of
 from tests.wire.honcho.conftest import MakeCaller
 
@@ -138,7 +139,8 @@ async def test_what_was_never_there_is_not_deleted(w: Caller, admin: Caller) -> 
 async def test_a_session_with_several_chats_is_not_shown(w: Caller, instance: Instance) -> None:
     tenant = await instance.tenants.get("w1")
     owner, _ = await instance.participants.put(tenant.id, "ann")
-    session, _ = await instance.sessions.create(tenant.id, owner.id, "Berlin")
+    session, chat = await instance.sessions.create(tenant.id, owner.id, "Berlin")
+    await instance.messages.append(tenant.id, chat.key, [Draft("ann", USER, "hello")])
     text_of(await w.post("/sessions", {"id": session.id}), 409)
     text_of(await w.delete(f"/sessions/{session.id}"), 404)
     text_of(await w.post(f"/sessions/{session.id}/messages", {"messages": [{"content": "x", "peer_id": "ann"}]}), 404)

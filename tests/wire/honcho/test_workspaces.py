@@ -80,13 +80,14 @@ async def test_a_workspace_with_sessions_is_not_deleted(w: Caller) -> None:
     assert await w.texts("s") == ["hello"]
 
 
-async def test_a_workspace_without_sessions_is_deleted(admin: Caller) -> None:
+async def test_a_workspace_without_sessions_is_deleted(admin: Caller, instance: Instance) -> None:
     await admin.top("POST", "/workspaces", {"id": "w1", "metadata": {"a": 1}})
     await admin.post("/peers", {"id": "ann"})
     await admin.new_session("s")
     await admin.delete("/sessions/s")
     gone = await admin.delete()
     assert (gone.status_code, list(gone.json())) == (202, ["message"])
+    assert await instance.tenants.find_by_name("w1") is None
     assert "not found" in text_of(await admin.delete(), 404).lower()
     assert items_of(await admin.top("POST", "/workspaces/list", {"filters": {"id": "w1"}})) == []
     assert await admin.listed("/peers/list") == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
@@ -36,19 +35,18 @@ async def test_it_needs_no_key_and_everything_else_does(http: httpx.AsyncClient,
     assert document.content["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
 
 
-@pytest.mark.parametrize("body", [{"user_id": "u"}, {"user_id": "u", "title": None, "metadata": {"a": 1}, "x": 1}])
-async def test_a_create_that_it_allows_is_taken(ours: Caller, document: Document, body: dict[str, object]) -> None:
-    validator(document).validate(body)
-    assert (await ours.ask("POST", f"{CHATS}/", json=body)).status_code == 201
-
-
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"user_id": ""}, {"user_id": "u" * 256}, {"user_id": "u", "title": 1}, {"user_id": "u", "metadata": []}],
-)
-async def test_a_create_that_it_forbids_is_refused(ours: Caller, document: Document, body: dict[str, object]) -> None:
-    assert not validator(document).is_valid(body)
-    assert (await ours.ask("POST", f"{CHATS}/", json=body)).status_code == 400
+async def test_what_it_says_of_a_create_is_so(ours: Caller, document: Document) -> None:
+    good: list[dict[str, object]] = [{"user_id": "u"}, {"user_id": "u", "title": None, "metadata": {"a": 1}, "x": 1}]
+    bad: list[dict[str, object]] = [
+        {},
+        {"user_id": ""},
+        {"user_id": "u" * 256},
+        {"user_id": "u", "title": 1},
+        {"user_id": "u", "metadata": []},
+    ]
+    for body in good + bad:
+        is_taken = (await ours.ask("POST", f"{CHATS}/", json=body)).status_code == 201
+        assert (validator(document).is_valid(body), is_taken) == (body in good, body in good), body
 
 
 def validator(document: Document) -> Draft202012Validator:

@@ -176,7 +176,7 @@ async def test_a_deleted_chat_is_not_found(ours: Caller, chat: dict[str, Any], e
 
 
 async def test_without_authentication_no_key_is_asked_for(
-    ours: Caller, chat: dict[str, Any], exchange: Exchange, instance: Instance
+    chat: dict[str, Any], exchange: Exchange, instance: Instance
 ) -> None:
     instance.everybody = await instance.keys.open_principal()
     async with exchange.dial(user_id="mara", chat_id=chat["id"]) as phone:

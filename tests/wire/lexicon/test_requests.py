@@ -25,14 +25,12 @@ NOWHERE = [("GET", "/api/v1"), ("GET", "/api/v1/nothing"), ("PATCH", f"{CHATS}/{
 MakeCaller = Callable[..., Awaitable[Caller]]
 
 
-@pytest.mark.parametrize(("method", "path"), [*ROUTES, *NOWHERE])
 @pytest.mark.parametrize("key", [None, "", "   ", "no-such-key", "ant_" + "A" * 86])
-async def test_without_a_good_key_everything_is_401(
-    http: httpx.AsyncClient, method: str, path: str, key: str | None
-) -> None:
-    answer = await Caller(http, key).ask(method, path, content=b"{bad", params={"limit": "0"})
-    check_error(answer, 401, "AUTH_ERROR")
-    assert not [name for name in answer.headers if "ratelimit" in name]
+async def test_without_a_good_key_everything_is_401(http: httpx.AsyncClient, key: str | None) -> None:
+    for method, path in [*ROUTES, *NOWHERE]:
+        answer = await Caller(http, key).ask(method, path, content=b"{bad", params={"limit": "0"})
+        check_error(answer, 401, "AUTH_ERROR")
+        assert not [name for name in answer.headers if "ratelimit" in name]
 
 
 async def test_the_key_counts_in_its_own_header_only(ours: Caller, http: httpx.AsyncClient) -> None:
@@ -56,49 +54,45 @@ async def test_a_revoked_key_is_401(ours: Caller, instance: Instance) -> None:
     check_error(await ours.get(chat["id"]), 401, "AUTH_ERROR")
 
 
-async def test_without_authentication_everybody_is_the_first_tenant(
-    http: httpx.AsyncClient, instance: Instance
-) -> None:
+async def test_without_authentication_all_are_the_first_tenant(http: httpx.AsyncClient, instance: Instance) -> None:
     await instance.tenants.create("first")
     instance.everybody = await instance.keys.open_principal()
     chat = await Caller(http, None).create()
     assert (await Caller(http, "whatever").get(chat["id"])).json()["id"] == chat["id"]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"),
-    [
-        ("GET", f"{CHATS}/", "POST"),
-        ("PUT", CHATS, "POST"),
-        ("PATCH", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
-        ("POST", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
-        ("DELETE", f"{CHATS}/{NEVER}/messages", "GET, HEAD"),
-        ("POST", f"{CHATS}/user/mara", "GET, HEAD"),
-        ("DELETE", f"{CHATS}/user/messages", "GET, HEAD"),
-        ("OPTIONS", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
-        ("BREW", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
-    ],
-)
-async def test_a_method_that_a_route_does_not_have_is_405(ours: Caller, method: str, path: str, allowed: str) -> None:
-    answer = await ours.ask(method, path)
-    check_error(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == allowed
+OTHER_METHODS = [
+    ("GET", f"{CHATS}/", "POST"),
+    ("PUT", CHATS, "POST"),
+    ("PATCH", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
+    ("POST", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
+    ("DELETE", f"{CHATS}/{NEVER}/messages", "GET, HEAD"),
+    ("POST", f"{CHATS}/user/mara", "GET, HEAD"),
+    ("DELETE", f"{CHATS}/user/messages", "GET, HEAD"),
+    ("OPTIONS", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
+    ("BREW", f"{CHATS}/{NEVER}", "DELETE, GET, HEAD"),
+]
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/api/v1", "/api/v1/", "/api/v1/chat", f"{CHATS}/{NEVER}/", f"{CHATS}/{NEVER}/x", f"{CHATS}/user/", "/ws/chat/x"],
-)
-async def test_a_path_that_is_no_route_is_404(ours: Caller, path: str) -> None:
-    check_error(await ours.ask("GET", path), 404, "NOT_FOUND")
+async def test_a_method_that_a_route_does_not_have_is_405(ours: Caller) -> None:
+    for method, path, allowed in OTHER_METHODS:
+        answer = await ours.ask(method, path)
+        check_error(answer, 405, "METHOD_NOT_ALLOWED")
+        assert answer.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_the_socket_without_an_upgrade_is_426(http: httpx.AsyncClient, method: str) -> None:
-    answer = await http.request(method, "/ws/chat", params={"api_key": "secret"})
-    body = check_error(answer, 426, "UPGRADE_REQUIRED")
-    assert answer.headers["upgrade"] == "websocket"
-    assert "secret" not in str(body)
+async def test_a_path_that_is_no_route_is_404(ours: Caller) -> None:
+    nowhere = ["/api/v1", "/api/v1/", "/api/v1/chat", f"{CHATS}/{NEVER}/", f"{CHATS}/{NEVER}/x", f"{CHATS}/user/"]
+    for path in [*nowhere, "/ws/chat/x"]:
+        check_error(await ours.ask("GET", path), 404, "NOT_FOUND")
+
+
+async def test_the_socket_without_an_upgrade_is_426(http: httpx.AsyncClient) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        answer = await http.request(method, "/ws/chat", params={"api_key": "secret"})
+        body = check_error(answer, 426, "UPGRADE_REQUIRED")
+        assert answer.headers["upgrade"] == "websocket"
+        assert "secret" not in str(body)
 
 
 async def test_head_is_get_without_the_body(ours: Caller) -> None:

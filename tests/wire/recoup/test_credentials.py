@@ -112,6 +112,16 @@ async def test_a_wider_key_acts_as_its_participant_and_reaches_no_further(
     refused(await wide_ann.get(session_path(theirs["id"])), 403, "Forbidden")
 
 
+async def test_without_authentication_everybody_is_one_and_no_header_counts(
+    anybody: Caller, ann: Caller, instance: Instance, session: dict[str, Any]
+) -> None:
+    instance.everybody = await instance.keys.authenticate(str(ann.key))
+    assert good(await anybody.get(session_path(session["id"])))["session"]["userId"] == ann.account_id
+    assert good(await Caller(ann.http, UNKNOWN).get(session_path(session["id"])))["session"]["id"] == session["id"]
+    instance.everybody = await instance.keys.open_principal()
+    refused(await anybody.get(session_path(session["id"])), 403, "Forbidden")
+
+
 async def test_the_body_of_a_new_session_is_judged_before_the_credential(anybody: Caller) -> None:
     answer = await anybody.post("/api/sessions", {"title": 5})
     assert answer.status_code == 400

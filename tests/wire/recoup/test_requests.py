@@ -115,9 +115,3 @@ async def test_a_query_does_not_matter(ann: Caller, session: dict[str, Any]) -> 
     plain = await ann.get(chats_of(session))
     for query in ("?x=1", "?account_id=nobody", "?%ff", "?&&="):
         assert (await ann.get(chats_of(session) + query)).json() == plain.json()
-
-
-async def test_the_next_version_of_the_path_is_anothers(anybody: Caller) -> None:
-    answer = await anybody.http.get("/api/openapi.json")
-    assert "/api/sessions" in answer.json()["paths"]
-    assert not any(path.startswith("/api/v1") for path in answer.json()["paths"])

@@ -67,7 +67,8 @@ class ChatSocket:
         given = take_given(socket.scope)
         await socket.accept()
         if self._is_closing:
-            await socket.close(CLOSE_GOING_AWAY)
+            with suppress(WebSocketDisconnect):
+                await socket.close(CLOSE_GOING_AWAY)
             return
         conversation = _Conversation(self._instance, socket, self._limits)
         self._open.add(conversation)

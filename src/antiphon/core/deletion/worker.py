@@ -11,10 +11,13 @@ import logging
 import random
 import time
 
+from antiphon.core.faults import describe
 from antiphon.core.ports import Lease, Store
 from antiphon.domain import limits, times
 from antiphon.domain.errors import AntiphonError, NotFound, StoreError
 from antiphon.domain.ids import Uid, new_uid7, text_of
+
+_UNFORESEEN = "unforeseen"
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class Worker:
         self._scan_at = 0.0
         self._known: set[Uid] = set()
         self._held: list[Lease] = []
+        self._has_backlog = False  # whether there was more to take than may be held
         self._failures: dict[Uid, int] = {}
 
     def wake(self) -> None:
@@ -54,27 +58,37 @@ class Worker:
 
     async def run_once(self) -> bool:
         """One pass: take what may run now, do one step of everything taken; whether there is more to do at once."""
-        if self._bell.is_set() or not self._held or time.monotonic() >= self._scan_at:
+        has_room = self._has_backlog and len(self._held) < limits.JOBS_HELD
+        if self._bell.is_set() or not self._held or has_room or time.monotonic() >= self._scan_at:
             self._bell.clear()
             self._scan_at = time.monotonic() + limits.JOB_POLL_SECONDS
             await self._take()
         for lease in list(self._held):
             await self._advance(lease)
-        return bool(self._held)
+        return bool(self._held) or self._has_backlog
 
     async def _take(self) -> None:
         """Claim jobs, one of each tenant in turn, until there is none or as many are held as may be."""
         waiting = await self._waiting_tenants()
         while waiting and len(self._held) < limits.JOBS_HELD:
-            for tenant_id in list(waiting):
-                lease = await self._store.deletions.claim(tenant_id, self._node, limits.JOB_LEASE_SECONDS)
+            for tenant_id in waiting[: limits.JOBS_HELD - len(self._held)]:
+                lease = await self._claim(tenant_id)
                 if lease is None:
-                    waiting.discard(tenant_id)
+                    waiting.remove(tenant_id)
                 else:
                     self._held.append(lease)
+        self._has_backlog = bool(waiting)
 
-    async def _waiting_tenants(self) -> set[Uid]:
-        """The tenants with work that may run now.
+    async def _claim(self, tenant_id: Uid) -> Lease | None:
+        """A job of the tenant; None too when the store refuses, since it may refuse this tenant only."""
+        try:
+            return await self._store.deletions.claim(tenant_id, self._node, limits.JOB_LEASE_SECONDS)
+        except StoreError as error:
+            _log.warning("deletion not claimed", extra={"code": error.code})
+            return None
+
+    async def _waiting_tenants(self) -> list[Uid]:
+        """The tenants with work that may run now, those that wait longest first.
 
         When the scan over all of them fails, those known from before are asked: one part of a distributed database that
         is down does not stop the deletions in the others.
@@ -83,10 +97,10 @@ class Worker:
             found = await self._store.deletions.due()
         except StoreError as error:
             _log.warning("queue not scanned", extra={"code": error.code})
-            return set(self._known)
+            return list(self._known)
         now = times.now()
         self._known = {tenant_id for tenant_id, _ in found}
-        return {tenant_id for tenant_id, run_after in found if run_after <= now}
+        return [tenant_id for run_after, tenant_id in sorted((at, tenant) for tenant, at in found) if run_after <= now]
 
     async def _advance(self, lease: Lease) -> None:
         try:
@@ -94,7 +108,7 @@ class Worker:
         except NotFound:
             self._held.remove(lease)
             _log.warning("lease of a deletion lost", extra={"deletion": text_of(lease.deletion_id)})
-        except AntiphonError as error:
+        except Exception as error:  # noqa: BLE001  a mistake of ours, too, stops this job only and not the others
             self._held.remove(lease)
             await self._postpone(lease, error)
         else:
@@ -103,17 +117,19 @@ class Worker:
                 self._held.remove(lease)
                 _log.info("deletion done", extra={"deletion": text_of(lease.deletion_id)})
 
-    async def _postpone(self, lease: Lease, error: AntiphonError) -> None:
+    async def _postpone(self, lease: Lease, error: Exception) -> None:
+        code = error.code if isinstance(error, AntiphonError) else _UNFORESEEN
         failures = self._failures[lease.deletion_id] = self._failures.get(lease.deletion_id, 0) + 1
         delay = backoff_seconds(failures)
         extra = {
             "deletion": text_of(lease.deletion_id),
-            "code": error.code,
+            "code": code,
             "retry_in_seconds": round(delay, 2),
+            **({} if isinstance(error, AntiphonError) else describe(error)),
         }
         _log.warning("deletion postponed", extra=extra)
         try:
-            await self._store.deletions.postpone(lease, self._node, error.code, delay)
+            await self._store.deletions.postpone(lease, self._node, code, delay)
         except StoreError:
             # The store that refused the step refuses the note too: the lease will run out, and the job is found again.
             await asyncio.sleep(min(delay, limits.JOB_POLL_SECONDS))

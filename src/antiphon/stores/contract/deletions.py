@@ -377,4 +377,3 @@ class QueueContract:
             await take_lease(store, tenants[1], new_uid7())
         assert [tenant for tenant, run_after in await store.deletions.due() if run_after <= now] == []
         assert (await store.deletions.pending())[0] == 2
-

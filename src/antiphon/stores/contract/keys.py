@@ -122,7 +122,9 @@ class KeyContract:
 
     async def test_the_list_has_all_that_are_not_revoked_oldest_first(self, store: Store) -> None:
         tenant = await new_tenant(store)
-        keys = [await new_key(store, tenant, label=f"k{i}", expires_at=times.now() - 1 if i else None) for i in range(5)]
+        keys = [
+            await new_key(store, tenant, label=f"k{i}", expires_at=times.now() - 1 if i else None) for i in range(5)
+        ]
         await new_key(store, await new_tenant(store))
         await store.keys.revoke(tenant, keys[2].id)
         assert await store.keys.list(tenant) == [*keys[:2], *keys[3:]]

@@ -81,9 +81,7 @@ class SessionContract:
 
     async def test_fifty_at_once_make_one(self, store: Store) -> None:
         tenant = await new_tenant(store)
-        outcomes = wins(
-            await race(*(store.sessions.put_single(tenant, "s", "ann", None, None, []) for _ in range(50)))
-        )
+        outcomes = wins(await race(*(store.sessions.put_single(tenant, "s", "ann", None, None, []) for _ in range(50))))
         assert len(outcomes) == 50
         assert [is_new for _, is_new in outcomes].count(True) == 1
         assert len({session.key for session, _ in outcomes}) == 1

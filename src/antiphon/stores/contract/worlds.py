@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from antiphon.core.ports import Lease, Slice, Store
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
@@ -17,8 +17,6 @@ from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.messages import USER, Draft, Message
 from antiphon.domain.participants import PEER
 from antiphon.domain.sessions import SINGLE, Session
-
-T = TypeVar("T")
 
 ALL = Slice(0, 1_000)
 WAIT_SECONDS = 10.0
@@ -176,15 +174,15 @@ async def purge(store: Store, tenant_id: Uid, rows_max: int = 500) -> None:
         assert done.state == DONE
 
 
-async def race(*racers: Coroutine[Any, Any, T]) -> list[T | BaseException]:
-    """Start all at once, in a random order; what each came to, in the order given."""
-    tasks: dict[int, asyncio.Task[T]] = {}
+async def race(*racers: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Start all at once, in a random order; what each came to, result or error, in the order given."""
+    tasks: dict[int, asyncio.Task[Any]] = {}
     for index in random.sample(range(len(racers)), len(racers)):
         tasks[index] = asyncio.ensure_future(racers[index])
     return await asyncio.gather(*(tasks[index] for index in range(len(racers))), return_exceptions=True)
 
 
-def wins(outcomes: Sequence[T | BaseException]) -> list[T]:
+def wins(outcomes: Sequence[Any]) -> list[Any]:
     """The results of a race without its errors."""
     return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
@@ -203,7 +201,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 async def check_parts(read: Callable[[Slice], Awaitable[tuple[list[Any], int]]], expected: Sequence[Any]) -> None:
-    """Read every part of a list, from every offset up to past its end, both ways round; the total is always the same."""
+    """Read every part of a list, from every offset to past its end, both ways round; the total is always the same."""
     for is_reversed in (False, True):
         whole = list(expected)[::-1] if is_reversed else list(expected)
         for offset in range(len(whole) + 3):

@@ -64,12 +64,12 @@ class SqliteDeletions:
         """See the port."""
 
         def operation(tx: Transaction) -> Detached:
-            row = tx.row("detach_tenant", tenant_id=tenant_id)
-            if row is None:
+            tenant = tx.row("find_tenant", tenant_id=tenant_id)
+            if tenant is None:
                 raise TenantNotFound
-            if row[0]:
+            if tx.rows("detach_tenant", tenant_id=tenant_id)[0][0]:
                 raise TenantHasSessions
-            tx.run("free_tenant_name", tenant_id=tenant_id)
+            tx.run("free_tenant_name", tenant_id=tenant_id, name=tenant[1])
             return Detached(_enqueue(tx, tenant_id, TENANT, tenant_id, CANCEL, is_small=False), ())
 
         return await self._file.write(operation)

@@ -40,8 +40,3 @@ ORDER BY place DESC LIMIT :limit OFFSET :offset;
 -- The message of that id, with the number of its chat first.
 SELECT place >> 23, id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
 FROM messages WHERE tenant_id = :tenant_id AND id = :id;
-
--- name: find_message_by_client_id
--- The message that a client stored under its own id.
-SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
-FROM messages WHERE tenant_id = :tenant_id AND place >> 23 = :num AND client_id = :client_id;
