@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +14,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.curl import stand_in_for_curl
 from tests.server_process import PROGRAM, ServerProcess, command, environment
 
 
@@ -52,12 +53,16 @@ def test_the_first_start_prints_lines_that_work(data_dir: Path) -> None:
             assert server.key(key) not in server.log
 
 
-# The lines themselves are checked above; this is about the shell and the real program.
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines are for curl, and there is none here")
 def test_the_first_starts_lines_work_as_pasted(data_dir: Path) -> None:
+    folder = data_dir.parent / "bin"
+    folder.mkdir()
+    for name, text in stand_in_for_curl().items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     with ServerProcess(data_dir) as server:
         script = "\n".join(line for line in server.printed.splitlines() if line.startswith("curl "))
-        done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True)
+        done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True, env=env)
     assert '"title":"Hello"' in done.stdout
     assert '"id":"hello"' in done.stdout
 

@@ -5,42 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.curl import stand_in_for_curl
 from tests.scripted_model import ScriptedModel
 from tests.server_process import ServerProcess, environment
 from tests.tidy.project import text_of
 
 CUT = "--- cut here ---"
-
-STAND_IN_FOR_CURL = '''#!{python}
-"""The part of curl that the tour uses, for machines without it."""
-import sys, urllib.error, urllib.request
-
-words, headers, data, method, url, end = iter(sys.argv[1:]), {{}}, None, None, "", ""
-for word in words:
-    if word == "-H":
-        name, _, value = next(words).partition(": ")
-        headers[name] = value
-    elif word == "-d":
-        data = next(words).encode()
-    elif word == "-X":
-        method = next(words)
-    elif word == "-sSw":
-        end = next(words).replace("\\\\n", chr(10))
-    elif word != "-sS":
-        url = word
-try:
-    answer = urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method))
-except urllib.error.HTTPError as refusal:
-    answer = refusal
-sys.stdout.write(answer.read().decode() + end)
-'''
 
 
 def tour() -> list[str]:
@@ -53,8 +29,7 @@ def command_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     programs = {"antiphon": f'#!/bin/sh\nexec {sys.executable} -m antiphon "$@"\n'}
-    if shutil.which("curl") is None:
-        programs["curl"] = STAND_IN_FOR_CURL.format(python=sys.executable)
+    programs |= stand_in_for_curl()
     for name, text in programs.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -251,8 +252,14 @@ async def _patience(what: str) -> AsyncIterator[None]:
 
 
 def _print(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads it: no reason not to serve
+    """Write to standard output. When nobody reads it, that is no reason not to serve: the rest goes nowhere."""
+    try:
         print(text, end="", flush=True)
+    except (OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, sys.stdout.fileno())  # what is left in its buffer would fail again when the process ends
+        os.close(nowhere)
 
 
 def _log_loose_end(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
