@@ -26,7 +26,7 @@ def test_the_text_of_a_uuid(uid: bytes) -> None:
     assert ids.is_canonical_uuid(text.upper()) == (text == text.upper())
 
 
-@given(st.text(max_size=40) | st.from_regex(r"[0-9a-fA-F-]{32,40}\n?", fullmatch=True))
+@given(st.text(max_size=40) | st.from_regex(r"\s?[0-9a-f]{8}-([0-9A-F]{4}-){3}[0-9a-f]{12}.?\n?", fullmatch=True))
 def test_what_is_no_uuid(text: str) -> None:
     uid = ids.parse_uuid(text)
     assert (uid is None) or ids.text_of(uid) == text.lower()
@@ -54,7 +54,7 @@ def test_each_id_has_one_short_text(text: str) -> None:
     assert uid is None or ids.short_of(uid) == text
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.from_regex(r"\s?[A-Za-z0-9_-]{20}[AQgw].?\n?", fullmatch=True))
 def test_what_is_no_short_text(text: str) -> None:
     uid = ids.parse_short(text)
     assert uid is None or ids.short_of(uid) == text
@@ -128,7 +128,7 @@ def test_the_text_of_a_key(tenant_id: bytes, key_id: bytes, secret: bytes) -> No
     assert len(text) == 90
 
 
-@given(st.text(max_size=100) | st.from_regex(r"ant_[A-Za-z0-9_=+/-]{80,90}\n?", fullmatch=True))
+@given(st.text(max_size=100) | st.from_regex(r"\s?ant_[A-Za-z0-9_-]{85,87}=?\n?", fullmatch=True))
 def test_what_is_no_key(text: str) -> None:
     parts = keys.read_text(text)
     if parts is not None:

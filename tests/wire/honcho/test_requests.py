@@ -29,6 +29,9 @@ async def test_a_body_that_is_not_said_to_be_json_is_no_object(w: Caller, media:
         entry = first_fault(await w.send(method, path, b'{"id":"x"}', media))
         assert entry == {"type": "model_attributes_type", "loc": ["body"], "msg": NO_OBJECT, "input": '{"id":"x"}'}
     assert first_fault(await w.send("POST", "/peers", b"\xff", media))["input"] == "\ufffd"
+    batch = b'{"messages":[{"content":"a","peer_id":"b"}]}'
+    assert first_fault(await w.send("POST", "/sessions/s/messages", batch, media))["type"] == "model_attributes_type"
+    assert await w.listed("/sessions/list") == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgspec
 
@@ -28,8 +29,8 @@ from antiphon.stores.postgres.database import Cursor, Database
 from antiphon.stores.postgres.participants import ensure_participants
 from antiphon.stores.postgres.sessions import join
 
-_READY, _UNREADY = "ready", "unready"
-_REFUSALS: dict[str, type[AntiphonError]] = {"gone": ChatNotFound, "lost": ConnectionNotFound, "full": ChatFull}
+_READY, _UNREADY, _FULL = "ready", "unready", "full"
+_REFUSALS: dict[str, type[AntiphonError]] = {"gone": ChatNotFound, "lost": ConnectionNotFound, _FULL: ChatFull}
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -82,8 +83,8 @@ class Appender:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _start(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -109,9 +110,10 @@ class Appender:
     async def _store(self, tenant_id: Uid, batch: list[_Waiting]) -> None:
         """Store a batch and tell each caller; one that fails for its content is stored one by one."""
         try:
-            now = times.now()
-            values = batch_values(tenant_id, [one.append for one in batch], now)
-            rows = await self._database.write_rows("append", **values)
+            if len(batch) == 1 and len(batch[0].append.drafts) == 1:
+                await self._store_one(tenant_id, batch[0])
+            else:
+                await self._store_many(tenant_id, batch)
         except StoreFailed as fault:
             await self._singly(tenant_id, batch, fault)
         except BaseException as fault:
@@ -119,14 +121,26 @@ class Appender:
                 _settle(one, fault if isinstance(fault, AntiphonError) else StoreFailed())
             if not isinstance(fault, AntiphonError):
                 raise
+
+    async def _store_one(self, tenant_id: Uid, one: _Waiting) -> None:
+        now, message_id = times.now(), new_uid7()
+        rows = await self._database.write_rows("append_one", **values_of_one(tenant_id, one.append, message_id, now))
+        if rows:
+            _settle(one, messages_of(one.append.drafts, [message_id], rows[0][0] - 1, now))
         else:
-            for one, (state, before), ids in zip(batch, rows, _split(values["ids"], batch), strict=True):
-                if state == _READY:
-                    _settle(one, messages_of(one.append.drafts, ids, before, now))
-                elif state == _UNREADY or (state == "full" and len(batch) > 1):
-                    self._start(self._apart(tenant_id, one))
-                else:
-                    _settle(one, _REFUSALS[state]())
+            self._start(self._apart(tenant_id, one))
+
+    async def _store_many(self, tenant_id: Uid, batch: list[_Waiting]) -> None:
+        now = times.now()
+        values = values_of_batch(tenant_id, [one.append for one in batch], now)
+        rows = await self._database.write_rows("append", **values)
+        for one, (state, before), ids in zip(batch, rows, _split(values["ids"], batch), strict=True):
+            if state == _READY:
+                _settle(one, messages_of(one.append.drafts, ids, before, now))
+            elif state == _UNREADY or (state == _FULL and len(batch) > 1):
+                self._start(self._apart(tenant_id, one))
+            else:
+                _settle(one, _REFUSALS[state]())
 
     async def _singly(self, tenant_id: Uid, batch: list[_Waiting], fault: StoreFailed) -> None:
         if len(batch) == 1:
@@ -153,14 +167,36 @@ async def append_in(tx: Cursor, tenant_id: Uid, append: Append) -> list[Message]
         raise ChatNotFound
     ids, _ = await ensure_participants(tx, tenant_id, [draft.author for draft in append.drafts])
     await join(tx, tenant_id, chat[1], [(ids[draft.author], None) for draft in append.drafts])
-    values = batch_values(tenant_id, [append], tx.now)
+    values = values_of_batch(tenant_id, [append], tx.now)
     state, before = (await tx.rows("append", **values))[0]
     if state != _READY:
         raise _REFUSALS.get(state, StoreFailed)
     return messages_of(append.drafts, values["ids"], before, tx.now)
 
 
-def batch_values(tenant_id: Uid, appends: Sequence[Append], now: int) -> dict[str, object]:
+def values_of_one(tenant_id: Uid, append: Append, message_id: Uid, now: int) -> dict[str, Any]:
+    """What the statement `append_one` asks for."""
+    draft = append.drafts[0]
+    return {
+        "tenant_id": tenant_id,
+        "now": now,
+        "messages_max": limits.MESSAGES_PER_CHAT,
+        "chat_key": append.chat_key,
+        "connection_id": append.connection_id,
+        "said_at": _moment_of(draft, now),
+        "answered_at": _answered_at(append.drafts, now),
+        "id": message_id,
+        "client_id": draft.client_id,
+        "role": draft.role,
+        "author": draft.author,
+        "text": draft.text,
+        "parts": draft.parts,
+        "metadata": draft.metadata,
+        "token_count": draft.token_count,
+    }
+
+
+def values_of_batch(tenant_id: Uid, appends: Sequence[Append], now: int) -> dict[str, Any]:
     """What the statement `append` asks for: an array a column."""
     drafts = [(n, place, draft) for n, a in enumerate(appends, 1) for place, draft in enumerate(a.drafts, 1)]
     return {
@@ -170,7 +206,7 @@ def batch_values(tenant_id: Uid, appends: Sequence[Append], now: int) -> dict[st
         "chat_keys": [append.chat_key for append in appends],
         "connection_ids": [append.connection_id for append in appends],
         "sizes": [len(append.drafts) for append in appends],
-        "said_ats": [append.drafts[-1].created_at or now for append in appends],
+        "said_ats": [_moment_of(append.drafts[-1], now) for append in appends],
         "answered_ats": [_answered_at(append.drafts, now) for append in appends],
         "appends": [n for n, _, _ in drafts],
         "places": [place for _, place, _ in drafts],
@@ -182,7 +218,7 @@ def batch_values(tenant_id: Uid, appends: Sequence[Append], now: int) -> dict[st
         "parts": [draft.parts for _, _, draft in drafts],
         "metadatas": [draft.metadata for _, _, draft in drafts],
         "token_counts": [draft.token_count for _, _, draft in drafts],
-        "created_ats": [draft.created_at or now for _, _, draft in drafts],
+        "created_ats": [_moment_of(draft, now) for _, _, draft in drafts],
     }
 
 
@@ -199,7 +235,7 @@ def messages_of(drafts: Sequence[Draft], ids: Sequence[Uid], before: int, now: i
             draft.parts,
             draft.metadata,
             draft.token_count,
-            draft.created_at or now,
+            _moment_of(draft, now),
         )
         for seq, (draft, message_id) in enumerate(zip(drafts, ids, strict=True), before + 1)
     ]
@@ -207,7 +243,11 @@ def messages_of(drafts: Sequence[Draft], ids: Sequence[Uid], before: int, now: i
 
 def _answered_at(drafts: Sequence[Draft], now: int) -> int | None:
     answers = [draft for draft in drafts if draft.role == ASSISTANT]
-    return (answers[-1].created_at or now) if answers else None
+    return _moment_of(answers[-1], now) if answers else None
+
+
+def _moment_of(draft: Draft, now: int) -> int:
+    return now if draft.created_at is None else draft.created_at
 
 
 def _split(ids: Sequence[Uid], batch: Sequence[_Waiting]) -> list[Sequence[Uid]]:

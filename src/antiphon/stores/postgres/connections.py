@@ -62,9 +62,7 @@ class PostgresConnections:
 
     async def close(self, tenant_id: Uid, connection_id: Uid) -> None:
         """See the port."""
-        await self._database.write_rows(
-            "delete_connection", is_idempotent=True, tenant_id=tenant_id, id=connection_id
-        )
+        await self._database.write_rows("delete_connection", is_idempotent=True, tenant_id=tenant_id, id=connection_id)
 
     async def close_node(self, node: Uid) -> None:
         """See the port."""

@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
@@ -33,11 +33,13 @@ _MANY_QUERIES = 1_000_000_000  # the pool renews a connection after so many; our
 _UNDONE = {"40001", "40P01", "55P03", "57014", "25P03"}  # serialization, deadlock, lock, statement, idle timeout
 _PASSING = _UNDONE | {"25006", "57P01", "57P02", "57P03", "57P05"}  # a standby; a server that stops or starts
 _PASSING_CLASSES = ("08", "53", "58")  # connection, resources (disk, memory, connections), the system below
-_UNIQUE = "23505"
-_RACES = ("chats_by_id", "sessions_by_id")  # on a shard the name has the shard's number behind it
+_UNIQUE, _TABLE_THERE = "23505", "42P07"
+# Where two meet who make the same thing: a chat, a session, a table. On a shard a name has a number behind it.
+_RACES = ("chats_by_id", "sessions_by_id", "pg_type_typname_nsp_index", "pg_class_relname_nsp_index")
 
 _log = logging.getLogger(__name__)
 
+_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
@@ -55,8 +57,7 @@ def number_parameters(text: str) -> Statement:
 
 
 STATEMENTS = {
-    name: number_parameters(text)
-    for name, text in load_statements(files("antiphon.stores.postgres") / "sql").items()
+    name: number_parameters(text) for name, text in load_statements(files("antiphon.stores.postgres") / "sql").items()
 }
 
 
@@ -68,7 +69,7 @@ class Row(Protocol):
     def __len__(self) -> int: ...
 
 
-class Overtaken(Exception):  # noqa: N818  it is no error: somebody else was faster
+class Overtaken(Exception):
     """Another process made meanwhile what this transaction set out to make: do the whole of it again."""
 
 
@@ -98,6 +99,16 @@ class Cursor:
         status = await self._connection.execute(statement.text, *[values[key] for key in statement.names])
         return int(count) if (count := status.rpartition(" ")[2]).isdigit() else 0
 
+    async def commit(self) -> None:
+        """Durable on return. Raises StoreFailed when there was nothing left to commit."""
+        if await self._connection.execute("COMMIT") != "COMMIT":
+            raise StoreFailed
+
+    async def roll_back(self) -> None:
+        """Nothing of it was; a connection that is lost has rolled back by itself."""
+        with suppress(*DRIVER_ERRORS):
+            await self._connection.execute("ROLLBACK")
+
     async def script(self, text: str) -> None:
         """Run one statement of a migration."""
         await self._connection.execute(text)
@@ -116,6 +127,7 @@ class Database:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._is_doubtful = False
 
     async def rows(self, name: str, /, **values: Any) -> list[Row]:
         """All rows of a statement that only reads. A text that cannot be stored finds nothing."""
@@ -153,9 +165,12 @@ class Database:
                 try:
                     await cursor.script("BEGIN")
                     result = await operation(cursor)
-                except DRIVER_ERRORS as error:
-                    raise _BeforeCommit(error) from None
-                await cursor.script("COMMIT")
+                except BaseException as error:
+                    await cursor.roll_back()
+                    if isinstance(error, DRIVER_ERRORS):
+                        raise _BeforeCommit(error) from None
+                    raise
+                await cursor.commit()
                 return result
 
         return await self._repeat(whole, _is_undone)
@@ -171,13 +186,19 @@ class Database:
     async def _cursor(self) -> AsyncIterator[Cursor]:
         """A connection of the pool. One that is given back in the middle of a transaction is rolled back."""
         # A timeout costs a task, so it is set only where there may be something to wait for.
-        timeout = None if self._pool.get_idle_size() else limits.STORE_BUSY_SECONDS
+        is_waiting = self._is_doubtful or not self._pool.get_idle_size()
+        timeout = limits.STORE_BUSY_SECONDS if is_waiting else None
         try:
             connection = await self._pool.acquire(timeout=timeout)
         except DRIVER_ERRORS as error:
             raise _BeforeCommit(error) from None
         try:
             yield Cursor(connection)
+            self._is_doubtful = False
+        except Exception as error:
+            if _is_lost(error):
+                connection.terminate()  # its state is not to be trusted any more
+            raise
         finally:
             await self._pool.release(connection, timeout=limits.STORE_BUSY_SECONDS)
 
@@ -203,17 +224,18 @@ class Database:
             return StoreUnavailable()
         state = getattr(error, "sqlstate", None) or ""
         _log.warning("database error", extra={"fault": type(error).__name__, "result": state})
-        if state.startswith("08") or state.startswith("57P") or isinstance(error, OSError | asyncpg.InterfaceError):
+        if _is_lost(error):
             self._pool_lost()
         return StoreUnavailable() if is_passing(error) else StoreFailed()
 
     def _pool_lost(self) -> None:
         """When one connection is lost the others are likely to be dead too: each is replaced before its next use."""
+        self._is_doubtful = True
         task = asyncio.ensure_future(self._pool.expire_connections())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-class _BeforeCommit(Exception):  # noqa: N818  carries one
+class _BeforeCommit(Exception):
     """An error before any commit was sent: nothing was kept."""
 
     def __init__(self, cause: Exception) -> None:
@@ -226,9 +248,16 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state in _PASSING or state.startswith(_PASSING_CLASSES) or _is_race(error)
-    if isinstance(error, asyncpg.DataError | asyncpg.InternalClientError):
-        return False
-    return True  # the way to the server: refused, cut, timed out, closed under our hands
+    # What is left is the way to the server (refused, cut, timed out, closed under our hands; a connection that ends
+    # while it is idle may look like a confusion of the driver's), or a value that has no form in the database.
+    return not isinstance(error, ValueError)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection is gone, or in a state that is not to be trusted. A value that has no form is neither."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(("08", "57P"))
+    return isinstance(error, _LOST) and not isinstance(error, ValueError)
 
 
 def _is_undone(error: Exception) -> bool:
@@ -240,16 +269,18 @@ def _is_undone(error: Exception) -> bool:
 
 def _is_race(error: Exception) -> bool:
     """Whether two made the same thing at once: the later one will find it there."""
-    if not isinstance(error, asyncpg.PostgresError) or error.sqlstate != _UNIQUE:
+    if not isinstance(error, asyncpg.PostgresError):
         return False
-    return (getattr(error, "constraint_name", None) or "").startswith(_RACES)
+    name = getattr(error, "constraint_name", None) or ""
+    return error.sqlstate == _TABLE_THERE or (error.sqlstate == _UNIQUE and name.startswith(_RACES))
 
 
 def _pause_seconds(attempt: int, cause: Exception) -> float:
     """None after a race, else growing from a twentieth of a second, half of it random."""
     if isinstance(cause, Overtaken) or _is_race(cause):
         return 0.0
-    return min(1.0, 0.05 * 4 ** (attempt - 1)) * (0.5 + random.random() / 2)  # noqa: S311  jitter, not a secret
+    ceiling: float = min(1.0, 0.05 * 4 ** (attempt - 1))
+    return ceiling * (0.5 + random.random() / 2)  # noqa: S311  jitter, not a secret
 
 
 async def open_database(url: str) -> Database:
@@ -261,7 +292,7 @@ async def open_database(url: str) -> Database:
     try:
         pool = await asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=0,  # with a floor the driver itself would connect in the background, and log what it meets
             max_size=limits.STORE_CONNECTIONS,
             max_queries=_MANY_QUERIES,
             max_inactive_connection_lifetime=limits.STORE_IDLE_SECONDS,
@@ -279,6 +310,7 @@ async def open_database(url: str) -> Database:
                 "idle_in_transaction_session_timeout": seconds,
             },
         )
+        await pool.release(await pool.acquire())
     except (*DRIVER_ERRORS, ValueError) as error:
         state = getattr(error, "sqlstate", None) or ""
         _log.error("database not opened", extra={"fault": type(error).__name__, "result": state})
@@ -305,4 +337,3 @@ async def _set_codecs(connection: Any) -> None:
         decoder=lambda parts: parts[0] + _EPOCH,
         format="tuple",
     )
-

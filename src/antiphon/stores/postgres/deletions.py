@@ -57,7 +57,7 @@ class PostgresDeletions:
             await tx.run("count_session_chats", tenant_id=tenant_id, key=session_key, by=-1)
             await _detach_chats(tx, tenant_id, chats, mode)
             await _disown(tx, tenant_id, chats)
-            is_small = chats[0][1] <= inline_messages
+            is_small = 0 < inline_messages >= chats[0][1]
             return Detached(await _enqueue(tx, tenant_id, CHAT, chat_key, mode, is_small), (chat_key,))
 
         return await self._database.transact(operation)
@@ -72,12 +72,12 @@ class PostgresDeletions:
         """See the port."""
 
         async def operation(tx: Cursor) -> Detached:
-            row = await tx.row("detach_tenant", tenant_id=tenant_id)
-            if row is None:
+            tenant = await tx.row("lock_tenant", tenant_id=tenant_id)
+            if tenant is None:
                 raise TenantNotFound
-            if row[0]:
+            await tx.run("free_tenant_name", tenant_id=tenant_id, name=tenant[1])
+            if (await tx.rows("detach_tenant", tenant_id=tenant_id))[0][0]:
                 raise TenantHasSessions
-            await tx.run("free_tenant_name", tenant_id=tenant_id)
             return Detached(await _enqueue(tx, tenant_id, TENANT, tenant_id, CANCEL, is_small=False), ())
 
         return await self._database.transact(operation)
@@ -151,7 +151,7 @@ async def _detach_session(
     await tx.run("detach_session", tenant_id=tenant_id, key=session_key)
     await tx.run("count_single" if row[0] == SINGLE else "count_multi", tenant_id=tenant_id, by=-1)
     await _disown(tx, tenant_id, chats)
-    is_small = sum(chat[1] for chat in chats) <= inline_messages and inline_messages > 0
+    is_small = 0 < inline_messages >= sum(chat[1] for chat in chats)
     deletion = await _enqueue(tx, tenant_id, SESSION, session_key, mode, is_small)
     return Detached(deletion, tuple(chat[0] for chat in chats))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import TenantNotFound
@@ -15,8 +16,8 @@ async def add_participants(
     tx: Cursor, tenant_id: Uid, kind: str, names: Sequence[str], metadata: str = "{}", configuration: str = "{}"
 ) -> list[Participant]:
     """Make participants who are not there. Raises TenantNotFound once the tenant is detached."""
-    count = "count_peers" if kind == PEER else "count_scopes"
-    if await tx.row(count, tenant_id=tenant_id, by=len(names)) is None:
+    statement = "count_peers" if kind == PEER else "count_scopes"
+    if await tx.row(statement, tenant_id=tenant_id, by=len(names)) is None:
         raise TenantNotFound
     made = [Participant(new_uid7(), kind, name, metadata, configuration, tx.now) for name in names]
     rows = await tx.rows(
@@ -64,8 +65,13 @@ class PostgresParticipants:
         """See the port."""
         if metadata is None and configuration is None:
             return await self.ensure(tenant_id, PEER, name)
-        values = {"tenant_id": tenant_id, "kind": PEER, "name": name}
-        values |= {"metadata": metadata, "configuration": configuration}
+        values: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "kind": PEER,
+            "name": name,
+            "metadata": metadata,
+            "configuration": configuration,
+        }
 
         async def operation(tx: Cursor) -> tuple[Participant, bool]:
             row = await tx.row("update_participant", **values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -74,7 +75,7 @@ class NewSingle(msgspec.Struct, frozen=True):
             None,
         )
 
-    def values(self, tenant_id: Uid, now: int) -> dict[str, object]:
+    def values(self, tenant_id: Uid, now: int) -> dict[str, Any]:
         """What the statement `create_single` asks for."""
         return msgspec.structs.asdict(self) | {"tenant_id": tenant_id, "status": DEFAULT_STATUS, "now": now}
 
@@ -100,7 +101,10 @@ async def add_single(tx: Cursor, tenant_id: Uid, new: NewSingle) -> tuple[Uid, b
 
 async def join(tx: Cursor, tenant_id: Uid, session_key: Uid, members: Sequence[tuple[Uid, Member | None]]) -> None:
     """Make these participants members, in this order; who is one keeps the settings, who had left gets these."""
-    places = [(who, new_uid7(), member) for who, member in dict(reversed(members)).items()][::-1]
+    first: dict[Uid, Member | None] = {}
+    for who, member in members:
+        first.setdefault(who, member)
+    places = [(who, new_uid7(), member) for who, member in first.items()]
     places.sort(key=lambda place: place[0])  # rows are locked in one order, whoever writes them
     await tx.run(
         "join_members",
@@ -121,13 +125,19 @@ class PostgresSessions:
         self._database = database
 
     async def create_multi(
-        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None, model: str | None
+        self,
+        tenant_id: Uid,
+        owner_id: Uid,
+        title: str,
+        artist_id: str | None,
+        model: str | None,
+        metadata: str = "{}",
     ) -> tuple[Session, Chat]:
         """See the port."""
         now, session_key, chat_key = times.now(), new_uid7(), new_uid7()
         session_id, chat_id = new_public_id(), new_public_id()
         session = Session(
-            session_key, session_id, MULTI, owner_id, title, DEFAULT_STATUS, artist_id, "{}", "{}", now, now
+            session_key, session_id, MULTI, owner_id, title, DEFAULT_STATUS, artist_id, metadata, "{}", now, now
         )
         rows = await self._database.write_rows(
             "create_multi",
@@ -138,17 +148,18 @@ class PostgresSessions:
             title=title,
             status=DEFAULT_STATUS,
             artist_id=artist_id,
+            metadata=metadata,
             chat_key=chat_key,
             chat_id=chat_id,
             chat_title=DEFAULT_TITLE,
             model=model,
             now=now,
         )
-        if not rows:
+        if not rows and await self._database.row("find_tenant", tenant_id=tenant_id) is not None:
             raise ParticipantNotFound
-        owner_name, is_made = rows[0]
-        if not is_made:
+        if not rows or not rows[0][1]:
             raise TenantNotFound
+        owner_name = rows[0][0]
         head = (chat_key, chat_id, session_id, MULTI, owner_id, owner_name, DEFAULT_TITLE, model, "{}")
         return session, Chat(*head, 0, 0, now, now, None, None, None)
 
@@ -209,9 +220,9 @@ class PostgresSessions:
     async def is_member(self, tenant_id: Uid, session_key: Uid, participant_id: Uid) -> bool:
         """See the port."""
         row = await self._database.row(
-            "find_member", tenant_id=tenant_id, session_key=session_key, participant_id=participant_id
+            "is_member", tenant_id=tenant_id, session_key=session_key, participant_id=participant_id
         )
-        return row is not None and not row[0]
+        return row is not None
 
     async def list(self, tenant_id: Uid, shape: str, part: Slice) -> tuple[list[Session], int]:
         """See the port."""

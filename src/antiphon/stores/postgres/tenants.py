@@ -67,9 +67,7 @@ class PostgresTenants:
                 metadata=old.metadata if metadata is None else metadata,
                 configuration=merge(old.configuration, configuration),
             )
-            await tx.run(
-                "update_tenant", tenant_id=tenant_id, metadata=new.metadata, configuration=new.configuration
-            )
+            await tx.run("update_tenant", tenant_id=tenant_id, metadata=new.metadata, configuration=new.configuration)
             return new
 
         return await self._database.transact(operation)

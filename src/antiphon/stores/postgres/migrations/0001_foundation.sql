@@ -11,7 +11,6 @@ CREATE TABLE tenant_names (
     name text PRIMARY KEY,
     tenant_id uuid NOT NULL
 );
-CREATE INDEX tenant_names_by_tenant ON tenant_names (tenant_id);
 
 -- `name` is NULL once the tenant is detached. The counters are the totals of unfiltered lists, and every creation that
 -- moves one is fenced by the name. Rows that are updated often leave room on their page for their next version.

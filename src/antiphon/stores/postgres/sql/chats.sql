@@ -65,7 +65,7 @@ SELECT id, session_key FROM chats WHERE tenant_id = :tenant_id AND key = :key AN
 -- name: list_reads
 -- When somebody last read the chats of a session.
 SELECT r.chat_key, r.read_at FROM reads r
-JOIN chats c ON c.tenant_id = r.tenant_id AND c.key = r.chat_key
+JOIN chats c ON c.tenant_id = r.tenant_id AND c.key = r.chat_key AND c.id IS NOT NULL
 WHERE r.tenant_id = :tenant_id AND c.session_key = :session_key AND r.participant_id = :participant_id;
 
 -- name: upsert_read

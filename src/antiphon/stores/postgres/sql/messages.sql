@@ -64,6 +64,32 @@ stored AS (
 SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer)
 FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
 
+-- name: append_one
+-- One message, where nothing else waits: the same as above in its cheapest form. Nothing comes back when it cannot be
+-- done at once, for whatever reason; the chat's place otherwise.
+WITH speaker AS (
+    SELECT p.id FROM participants p
+    JOIN members m ON m.tenant_id = :tenant_id AND m.participant_id = p.id AND m.left_at IS NULL
+    WHERE p.tenant_id = :tenant_id AND p.kind = 'peer' AND p.name = :author AND m.session_key = (
+        SELECT session_key FROM chats WHERE tenant_id = :tenant_id AND key = :chat_key)),
+advanced AS (
+    UPDATE chats
+    SET last_seq = last_seq + 1, message_count = message_count + 1, last_message_at = :said_at,
+        last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
+    WHERE tenant_id = :tenant_id AND key = :chat_key AND id IS NOT NULL AND last_seq < :messages_max
+        AND EXISTS (SELECT 1 FROM speaker)
+        AND (CAST(:connection_id AS uuid) IS NULL OR EXISTS (
+            SELECT 1 FROM connections
+            WHERE tenant_id = :tenant_id AND id = :connection_id AND chat_key = :chat_key AND expires_at > now()))
+    RETURNING last_seq),
+stored AS (
+    INSERT INTO messages (tenant_id, chat_key, id, author_id, created_at, seq, token_count, client_id, role, author,
+        text, parts, metadata)
+    SELECT :tenant_id, :chat_key, :id, speaker.id, :said_at, advanced.last_seq, :token_count, :client_id, :role,
+        :author, :text, :parts, :metadata
+    FROM advanced, speaker)
+SELECT last_seq FROM advanced;
+
 -- name: messages_between
 -- A page of a chat in order, after how many messages there are; one row of that alone when the page is empty, none
 -- when the chat is gone. While nothing was removed from the middle an offset is a place to start from.
@@ -102,8 +128,3 @@ ORDER BY m.seq DESC;
 SELECT m.id, m.seq, m.client_id, m.role, m.author, m.text, m.parts, m.metadata, m.token_count, m.created_at
 FROM messages m JOIN chats c ON c.tenant_id = m.tenant_id AND c.key = m.chat_key
 WHERE m.tenant_id = :tenant_id AND m.id = :id AND c.key = :key AND c.id IS NOT NULL;
-
--- name: find_message_by_client_id
--- The message that a client stored under its own id.
-SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
-FROM messages WHERE tenant_id = :tenant_id AND chat_key = :key AND client_id = :client_id;

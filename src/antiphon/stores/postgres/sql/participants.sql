@@ -1,17 +1,20 @@
 -- name: find_participant
--- The participant of that kind and name.
+-- The participant of that kind and name, unless the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name;
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_participants
--- The participants of a kind with these names.
+-- The participants of a kind with these names, unless the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = ANY (:names);
+FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = ANY (:names)
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_participant_by_id
--- The participant of that id.
+-- The participant of that id, unless the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND id = :id;
+FROM participants WHERE tenant_id = :tenant_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: insert_participant
 -- New participants; those whom somebody else has made meanwhile are missing in the answer.
@@ -22,10 +25,12 @@ ON CONFLICT (tenant_id, kind, name) DO NOTHING
 RETURNING id;
 
 -- name: update_participant
--- Metadata and configuration where they are given, of the participant of that kind and name.
+-- Metadata and configuration where they are given, of the participant of that kind and name, unless the tenant is
+-- detached.
 UPDATE participants
 SET metadata = coalesce(:metadata, metadata), configuration = coalesce(:configuration, configuration)
 WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 RETURNING id, kind, name, metadata, configuration, created_at;
 
 -- name: list_participants
@@ -35,7 +40,7 @@ FROM tenants t
 LEFT JOIN LATERAL (
     SELECT id, kind, name, metadata, configuration, created_at
     FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY id LIMIT :limit OFFSET :offset) p ON true
-WHERE t.tenant_id = :tenant_id ORDER BY p.id;
+WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY p.id;
 
 -- name: list_participants_reversed
 -- Those of a kind, the newest first, after how many there are.
@@ -45,7 +50,7 @@ LEFT JOIN LATERAL (
     SELECT id, kind, name, metadata, configuration, created_at
     FROM participants WHERE tenant_id = :tenant_id AND kind = :kind ORDER BY id DESC LIMIT :limit OFFSET :offset) p
     ON true
-WHERE t.tenant_id = :tenant_id ORDER BY p.id DESC;
+WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY p.id DESC;
 
 -- name: lock_owners
 -- The owners of chats that are being detached, always in one order.

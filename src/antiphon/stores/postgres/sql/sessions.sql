@@ -35,7 +35,7 @@ counted AS (
 session AS (
     INSERT INTO sessions (tenant_id, key, id, shape, owner_id, title, status, artist_id, metadata, configuration,
         chat_count, created_at, updated_at)
-    SELECT :tenant_id, :session_key, :session_id, 'multi', owner.id, :title, :status, :artist_id, '{}', '{}', 1,
+    SELECT :tenant_id, :session_key, :session_id, 'multi', owner.id, :title, :status, :artist_id, :metadata, '{}', 1,
         :now, :now
     FROM counted, owner
     RETURNING key),
@@ -68,7 +68,7 @@ LEFT JOIN LATERAL (
     SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
     FROM sessions WHERE tenant_id = :tenant_id AND shape = :shape AND id IS NOT NULL
     ORDER BY key LIMIT :limit OFFSET :offset) s ON true
-WHERE t.tenant_id = :tenant_id ORDER BY s.key;
+WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY s.key;
 
 -- name: list_sessions_reversed
 -- The sessions of a shape, the newest first, after how many there are.
@@ -78,7 +78,7 @@ LEFT JOIN LATERAL (
     SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
     FROM sessions WHERE tenant_id = :tenant_id AND shape = :shape AND id IS NOT NULL
     ORDER BY key DESC LIMIT :limit OFFSET :offset) s ON true
-WHERE t.tenant_id = :tenant_id ORDER BY s.key DESC;
+WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY s.key DESC;
 
 -- name: session_titles
 -- The titles of an owner's multi sessions, so that a new one can have another.
@@ -103,6 +103,12 @@ SELECT shape, chat_count FROM sessions WHERE tenant_id = :tenant_id AND key = :k
 SELECT left_at IS NOT NULL FROM members
 WHERE tenant_id = :tenant_id AND session_key = :session_key AND participant_id = :participant_id;
 
+-- name: is_member
+-- Whether somebody is a member now of a session that is there.
+SELECT 1 FROM members m JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.participant_id = :participant_id
+    AND m.left_at IS NULL;
+
 -- name: join_members
 -- New places in a session; who had left comes back with the settings of this time, who is a member keeps the old ones.
 INSERT INTO members (tenant_id, session_key, participant_id, join_key, observe_me, observe_others, joined_at)
@@ -124,11 +130,15 @@ WHERE tenant_id = :tenant_id AND session_key = :session_key AND left_at IS NULL 
 SELECT n.total, m.id, m.kind, m.name, m.metadata, m.configuration, m.created_at
 FROM (
     SELECT count(*) AS total
-    FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+    FROM members m
+    JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+    JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
     WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer') n
 LEFT JOIN LATERAL (
     SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at, m.join_key
-    FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+    FROM members m
+    JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+    JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
     WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer'
     ORDER BY m.join_key LIMIT :limit OFFSET :offset) m ON true
 ORDER BY m.join_key;
@@ -138,11 +148,15 @@ ORDER BY m.join_key;
 SELECT n.total, m.id, m.kind, m.name, m.metadata, m.configuration, m.created_at
 FROM (
     SELECT count(*) AS total
-    FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+    FROM members m
+    JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+    JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
     WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer') n
 LEFT JOIN LATERAL (
     SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at, m.join_key
-    FROM members m JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
+    FROM members m
+    JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+    JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id
     WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer'
     ORDER BY m.join_key DESC LIMIT :limit OFFSET :offset) m ON true
 ORDER BY m.join_key DESC;

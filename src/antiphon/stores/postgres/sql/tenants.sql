@@ -9,7 +9,7 @@ INSERT INTO tenant_names (name, tenant_id) VALUES (:name, :tenant_id) ON CONFLIC
 
 -- name: free_tenant_name
 -- The name of a tenant that is being detached, set free for another.
-DELETE FROM tenant_names WHERE tenant_id = :tenant_id;
+DELETE FROM tenant_names WHERE name = :name AND tenant_id = :tenant_id;
 
 -- name: find_tenant
 -- The tenant of that id, while it has a name.

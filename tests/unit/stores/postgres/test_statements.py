@@ -1,0 +1,165 @@
+"""The statements fit their uses and SQLite's, the server knows how to run them, and a distributed one would too."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import antiphon.stores.postgres
+from antiphon.stores.postgres.database import STATEMENTS, number_parameters
+from antiphon.stores.sql import load_statements
+from antiphon.stores.sqlite.database import STATEMENTS as SQLITE_STATEMENTS
+from tests.unit.stores.sqlite.test_statements import unknown_and_unused
+
+FOLDER = Path(antiphon.stores.postgres.__file__).parent
+SQL = load_statements(files("antiphon.stores.postgres") / "sql")
+SYSTEM = set(re.findall(r"-- name: (\w+)\n-- scope: system", "".join(f.read_text() for f in FOLDER.glob("sql/*.sql"))))
+
+ONLY_IN_SQLITE = {
+    "advance_chat": "part of append",
+    "chat_head": "part of messages_between",
+    "count_members": "part of list_members",
+    "count_tenants": "part of list_tenants",
+    "find_speaker": "part of append",
+    "husk_of_chat": "messages hang on the chat's key here, on its number there",
+    "insert_chat": "part of create_chat, create_single and create_multi",
+    "insert_member": "part of join_members",
+    "insert_message": "part of append",
+    "insert_session": "part of create_single and create_multi",
+    "find_live_connection": "part of append",
+    "is_chat_attached": "part of upsert_read",
+    "owned_chats": "part of list_chats_of_owner",
+    "rejoin_member": "part of join_members",
+    "totals": "part of list_participants and list_sessions",
+}
+ONLY_IN_POSTGRES = {
+    "append": "many appends as one statement",
+    "append_one": "one append as one statement",
+    "create_chat": "one statement instead of a transaction",
+    "create_migrations": "it must be there to be locked",
+    "create_multi": "one statement instead of a transaction",
+    "create_single": "one statement instead of a transaction",
+    "find_participants": "several at once instead of one after the other",
+    "has_migrations": "the catalogue is asked in another way",
+    "is_writable": "a server may be a standby, a file is not",
+    "join_members": "several at once",
+    "lock_chat": "a lock on a row; SQLite has one writer",
+    "lock_chat_to_detach": "likewise",
+    "lock_migrations": "likewise",
+    "lock_owners": "likewise",
+    "lock_session": "likewise",
+    "lock_tenant": "likewise",
+    "session_room": "says why create_chat made nothing",
+}
+MAY_SCAN = {
+    "applied_migrations": "one row a migration",
+    "due_deletions": "over an index that has what waits and nothing else, but grouped",
+    "is_writable": "stops at the first row",
+    "list_tenants": "for administrators only",
+    "list_tenants_reversed": "for administrators only",
+    "pending_deletions": "as due_deletions",
+}
+
+COMMANDS = {"create_migrations", "lock_migrations"}  # they have no plan
+HOT = {
+    "find_chat": ["chats_by_id", "sessions_pkey", "participants_pkey"],
+    "find_session": ["sessions_by_id"],
+    "find_participant": ["participants_by_name"],
+    "messages_between": ["messages_pkey"],
+    "messages_between_reversed": ["messages_pkey"],
+    "append": ["chats_pkey", "participants_by_name", "members_pkey"],
+    "append_one": ["chats_pkey", "participants_by_name", "members_pkey"],
+    "load_keys": ["keys_pkey"],
+    "list_chats_of_session": ["chats_of_session"],
+    "list_chats_of_owner": ["chats_of_owner"],
+    "list_sessions": ["sessions_in_order"],
+    "list_participants": ["participants_in_order"],
+    "due_deletions": ["deletions_waiting"],
+    "claim_deletion": ["deletions_waiting"],
+    "renew_connections": ["connections_of_node"],
+    "live_connections_of_chat": ["connections_of_chat"],
+}
+
+
+def test_the_two_stores_have_statements_of_the_same_names() -> None:
+    assert set(SQLITE_STATEMENTS) - set(STATEMENTS) == set(ONLY_IN_SQLITE)
+    assert set(STATEMENTS) - set(SQLITE_STATEMENTS) == set(ONLY_IN_POSTGRES)
+
+
+def test_statements_and_their_uses_fit() -> None:
+    sources = [file.read_text().replace("write_rows(", "rows(") for file in FOLDER.glob("*.py")]
+    assert unknown_and_unused(sources, set(STATEMENTS)) == (set(), set())
+
+
+def test_parameters_are_numbered_in_order_of_appearance() -> None:
+    statement = number_parameters("SELECT x::int, :b, CAST(:a AS uuid[]), :b || ':' FROM t WHERE y = (z)[1]")
+    assert statement.text == "SELECT x::int, $1, CAST($2 AS uuid[]), $1 || ':' FROM t WHERE y = (z)[1]"
+    assert statement.names == ("b", "a")
+
+
+async def plan_of(connection: Any, name: str) -> str:
+    """How the server goes about a statement, whatever its values are."""
+    await connection.execute(f"PREPARE {name} AS {STATEMENTS[name].text}")
+    nothing = ", ".join(["NULL"] * len(STATEMENTS[name].names))
+    return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {name} ({nothing})".replace("()", "")))
+
+
+async def test_the_server_can_run_each_by_an_index(aside: Any) -> None:
+    await aside.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    plans = {name: await plan_of(aside, name) for name in STATEMENTS if name not in COMMANDS}
+    assert {name for name, plan in plans.items() if "Seq Scan" in plan} <= set(MAY_SCAN)
+    assert [(name, index) for name, indexes in HOT.items() for index in indexes if index not in plans[name]] == []
+
+
+TABLES = "tenants|participants|keys|sessions|members|chats|chat_rows|messages|reads|connections|deletions"
+VOLATILE = r"clock_timestamp|statement_timestamp|timeofday|gen_random_uuid|uuidv[47]|random|nextval|setval|currval"
+
+
+def findings_of(name: str, sql: str, *, is_system: bool = False) -> list[str]:
+    """What a distributed PostgreSQL would not take, or would not do as meant."""
+    found = []
+    if re.search(r"pg_(try_)?advisory|\bNOTIFY\b|\bLISTEN\b|pg_notify", sql, re.IGNORECASE):
+        found.append("locks or tells on one node only")
+    if re.search(rf"\b({VOLATILE})\s*\(", sql, re.IGNORECASE):
+        found.append("calls a volatile function")
+    if re.search(r"(?s)\bSET\b(?:(?!\bWHERE\b).)*?\btenant_id\s*=", sql):
+        found.append("moves a row to another tenant")
+    updated = sql.partition("DO UPDATE")[2].partition("RETURNING")[0]
+    if calls := set(re.findall(r"(\w+)\s*\(", updated)) - {"coalesce", "greatest", "least"}:
+        found.append(f"calls {sorted(calls)} after DO UPDATE")
+    locks = re.split(r"\bFOR (?:NO KEY UPDATE|KEY SHARE|UPDATE|SHARE)\b", sql)[:-1]
+    if not all(re.search(r"\btenant_id = :tenant_id\b", before.rpartition("SELECT")[2]) for before in locks):
+        found.append("locks rows of several tenants")
+    tables = re.findall(rf"\b(?:FROM|JOIN|UPDATE) ({TABLES})\b", sql)
+    equalities = re.findall(r"\btenant_id = (?::|\w+\.)tenant_id\b", sql)
+    if not is_system and len(equalities) < len(tables):
+        found.append(f"names {len(tables)} tables and {len(equalities)} tenants")
+    return [f"{name} {finding}" for finding in found]
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_it_may_be_distributed(name: str) -> None:
+    assert findings_of(name, SQL[name], is_system=name in SYSTEM) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "finding"),
+    [
+        ("SELECT pg_advisory_xact_lock(1)", "a locks or tells on one node only"),
+        ("UPDATE t SET a = clock_timestamp() WHERE tenant_id = :tenant_id", "a calls a volatile function"),
+        ("UPDATE t SET tenant_id = :other WHERE tenant_id = :tenant_id", "a moves a row to another tenant"),
+        ("INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = now()", "a calls ['now'] after DO UPDATE"),
+        ("SELECT 1 FROM chats WHERE tenant_id = ANY (:ids) FOR UPDATE SKIP LOCKED", "a locks rows of several tenants"),
+        ("SELECT 1 FROM chats WHERE key = :key", "a names 1 tables and 0 tenants"),
+        (
+            "SELECT 1 FROM chats c JOIN sessions s ON s.key = c.session_key WHERE c.tenant_id = :tenant_id",
+            "a names 2 tables and 1 tenants",
+        ),
+    ],
+)
+def test_what_may_not_be_distributed_is_found(sql: str, finding: str) -> None:
+    assert finding in findings_of("a", sql)
