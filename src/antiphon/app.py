@@ -10,6 +10,7 @@ from antiphon.cli.parts import Parts, Say, Served
 from antiphon.core.instance import Instance
 from antiphon.core.messages import TokenCounter
 from antiphon.core.ports import Agent, Store
+from antiphon.domain.errors import StoreFailed
 from antiphon.settings import Settings
 
 _LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -23,6 +24,12 @@ def _start_logs(settings: Settings) -> None:
 
 
 async def _open_store(settings: Settings) -> Store:
+    if settings.database_url is not None:
+        try:
+            from antiphon.stores.postgres.store import PostgresStore  # optional: its driver is an extra
+        except ModuleNotFoundError:
+            raise StoreFailed("PostgreSQL needs the extra: pip install 'antiphon[postgres]'") from None
+        return await PostgresStore.open(settings.database_url)
     from antiphon.stores.sqlite.store import SqliteStore  # lazy: not every command needs a database
 
     return await SqliteStore.open(settings.data_dir)

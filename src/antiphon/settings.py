@@ -154,18 +154,22 @@ def _data_dir(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def _database_url(_text: str) -> str:
-    raise ValueError("unset: PostgreSQL comes with a later version, this one keeps its data in the data directory")
+def _database_url(text: str) -> str:
+    return _url_of(text, ("postgresql", "postgres"))
 
 
 def _url(text: str) -> str:
+    return _url_of(text, ("http", "https"))
+
+
+def _url_of(text: str, schemes: tuple[str, str]) -> str:
     try:
         parts = urlsplit(text)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_good = parts.scheme in schemes and bool(parts.hostname or "host=" in parts.query)
     except ValueError:
         is_good = False
     if not is_good:
-        raise ValueError("a URL that begins with http:// or https://")
+        raise ValueError(f"a URL that begins with {schemes[0]}:// or {schemes[1]}://")
     return text
 
 

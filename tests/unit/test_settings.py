@@ -28,6 +28,7 @@ def test_without_any_variable_all_have_their_defaults(monkeypatch: pytest.Monkey
 def test_every_setting_is_read_from_its_variable() -> None:
     environ = {
         "ANTIPHON_DATA_DIR": "/srv/data",
+        "ANTIPHON_DATABASE_URL": "postgresql://ann:pw@db/x",
         "ANTIPHON_HOST": "::1",
         "ANTIPHON_PORT": "0",
         "ANTIPHON_MODEL_URL": "http://model:8080/v1",
@@ -44,6 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     }
     assert read_settings(environ) == Settings(
         data_dir=Path("/srv/data"),
+        database_url="postgresql://ann:pw@db/x",
         host="::1",
         port=0,
         model_url="http://model:8080/v1",
@@ -58,7 +60,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         log_level="debug",
         forwarded_allow_ips=("10.0.0.0/8", "::1"),
     )
-    assert {f"ANTIPHON_{field.upper()}" for field in FIELDS} - set(environ) == {"ANTIPHON_DATABASE_URL"}
+    assert {f"ANTIPHON_{field.upper()}" for field in FIELDS} == set(environ)
 
 
 def test_an_option_wins_over_a_variable_and_a_blank_variable_is_none() -> None:
@@ -85,7 +87,7 @@ def test_an_option_wins_over_a_variable_and_a_blank_variable_is_none() -> None:
         ("ANTIPHON_REST_RATE_LIMIT", "1.5", "a number of requests a minute"),
         ("ANTIPHON_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ANTIPHON_FORWARDED_ALLOW_IPS", "10.0.0.1,proxy", "addresses or networks"),
-        ("ANTIPHON_DATABASE_URL", "postgresql://db/x", "a later version"),
+        ("ANTIPHON_DATABASE_URL", "mysql://db/x", "postgresql:// or postgres://"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:

@@ -210,7 +210,7 @@ def test_the_option_wins_over_the_variable(tmp_path: Path) -> None:
 
 
 def test_misuse_has_the_exit_status_2(data_dir: Path) -> None:
-    assert fail("tenants", "list", "--database-url", "postgresql://x/y")[0] == 2
+    assert fail("tenants", "list", "--database-url", "mysql://x/y")[0] == 2
     assert fail("keys", "create")[0] == 2
     assert fail("nonsense")[0] == 2
     assert not data_dir.exists()
