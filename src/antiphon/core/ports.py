@@ -51,7 +51,7 @@ class TenantStore(Protocol):
     """Tenants. Names are unique in the instance; these statements are the store's only global ones."""
 
     async def create(self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}") -> Tenant:
-        """Make a tenant and its agent. Raises TenantNameTaken."""
+        """Make a tenant; its agent is made when it first speaks or owns something. Raises TenantNameTaken."""
         ...
 
     async def find(self, tenant_id: Uid) -> Tenant | None:

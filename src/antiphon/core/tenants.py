@@ -25,7 +25,7 @@ class Tenants:
         configuration: str = "{}",
         agent_name: str = participants.DEFAULT_AGENT_NAME,
     ) -> Tenant:
-        """Make a tenant with its agent. Raises InvalidInput for a bad name and TenantNameTaken."""
+        """Make a tenant, whose agent will speak as `agent_name`. Raises InvalidInput for a bad name, TenantNameTaken."""
         return await self._store.tenants.create(check_name(name), agent_name, metadata, configuration)
 
     async def find_by_name(self, name: str) -> Tenant | None:

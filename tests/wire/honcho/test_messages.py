@@ -151,10 +151,15 @@ async def test_the_time_of_the_client_is_kept_and_does_not_order(w: Caller) -> N
     forms += [seconds, float(seconds), str(seconds)]
     stored = await w.say("s", *(draft(created_at=form) for form in forms))
     assert [message["created_at"] for message in stored] == ["2024-01-02T03:04:05Z"] * len(forms)
-    odd = ["2024-01-02T03:04:05.678901Z", "2024-01-02T03:04:05.5Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.25Z"]
+    odd: list[Any] = ["2024-01-02T03:04:05.678901Z", "2024-01-02T03:04:05.5Z", "0001-01-01T00:00:00Z"]
+    odd += ["1969-12-31T23:59:59.25Z", 0]
     stored = await w.say("s", *(draft(created_at=form) for form in odd))
     shown = ["2024-01-02T03:04:05.678901Z", "2024-01-02T03:04:05.500000Z", "0001-01-01T00:00:00Z"]
-    assert [message["created_at"] for message in stored] == [*shown, "1969-12-31T23:59:59.250000Z"]
+    assert [message["created_at"] for message in stored] == [
+        *shown,
+        "1969-12-31T23:59:59.250000Z",
+        "1970-01-01T00:00:00Z",
+    ]
     assert await w.listed(f"{URL}/list", page=2, size=6) == stored
 
 

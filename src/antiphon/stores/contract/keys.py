@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from antiphon.core.ports import Store
@@ -133,9 +132,3 @@ class KeyContract:
     async def test_a_tenant_that_is_not_there_gets_no_key(self, store: Store) -> None:
         with pytest.raises(TenantNotFound):
             await new_key(store, new_uid7())
-
-    async def test_the_secret_itself_is_not_needed(self, store: Store) -> None:
-        tenant = await new_tenant(store)
-        key = await new_key(store, tenant)
-        ((found, _),) = await store.keys.load(tenant, [key.id])
-        assert msgspec.structs.asdict(found)["secret_hash"] == key.secret_hash

@@ -194,7 +194,7 @@ class MemberContract:
         racers = [store.sessions.put_single(tenant, "s", "ann", None, None, [Member("ben")]) for _ in range(20)]
         assert losses(await race(*racers, *(say(store, tenant, chat, "hi") for _ in range(20)))) == []
         assert sorted(await member_names(store, tenant, session)) == ["ann", "ben"]
-        assert sorted((await list_of_names(store, tenant))[0]) == ["ann", "assistant", "ben"]
+        assert sorted((await list_of_names(store, tenant))[0]) == ["ann", "ben"]
 
     async def test_too_many_observers_are_refused_and_nothing_changes(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -206,7 +206,7 @@ class MemberContract:
             await store.sessions.put_single(tenant, "s", "ann", '{"b":2}', '{"x":1}', _observers(2, 4))
         assert await store.sessions.find(tenant, "s") == session
         assert await member_names(store, tenant, session) == ["o0", "o1"]
-        assert await list_of_names(store, tenant) == (["assistant", "ann", "o0", "o1"], 4)
+        assert await list_of_names(store, tenant) == (["ann", "o0", "o1"], 3)
         with pytest.raises(LimitExceeded):
             await store.sessions.put_single(tenant, "new", "ann", None, None, _observers(0, 4))
         assert await store.sessions.find(tenant, "new") is None

@@ -30,10 +30,9 @@ class TenantContract:
         assert await store.tenants.find(made.id) == made
         assert await store.tenants.find_by_name("acme") == made
 
-    async def test_its_agent_is_a_participant_from_the_start(self, store: Store) -> None:
+    async def test_nobody_is_in_it_before_somebody_speaks(self, store: Store) -> None:
         made = await store.tenants.create("acme", "helper")
-        agent = await store.participants.find(made.id, PEER, "helper")
-        assert await store.participants.list(made.id, PEER, ALL) == ([agent], 1)
+        assert await store.participants.list(made.id, PEER, ALL) == ([], 0)
 
     async def test_unknown_tenants_are_not_found(self, store: Store) -> None:
         await new_tenant(store, "acme")

@@ -195,10 +195,6 @@ class Database:
         try:
             yield Cursor(connection)
             self._is_doubtful = False
-        except Exception as error:
-            if _is_lost(error):
-                connection.terminate()  # its state is not to be trusted any more
-            raise
         finally:
             await self._pool.release(connection, timeout=limits.STORE_BUSY_SECONDS)
 
@@ -254,7 +250,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether the connection is gone, or in a state that is not to be trusted. A value that has no form is neither."""
+    """Whether the connection is gone, or the driver confused by its end. A value that has no form is neither."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(("08", "57P"))
     return isinstance(error, _LOST) and not isinstance(error, ValueError)

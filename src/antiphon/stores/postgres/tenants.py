@@ -7,11 +7,9 @@ import msgspec
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import TenantNameTaken, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
-from antiphon.domain.participants import PEER
 from antiphon.domain.tenants import Tenant
 from antiphon.stores.merging import merge
 from antiphon.stores.postgres.database import Cursor, Database
-from antiphon.stores.postgres.participants import add_participants
 
 
 class PostgresTenants:
@@ -36,7 +34,6 @@ class PostgresTenants:
                 configuration=configuration,
                 now=tx.now,
             )
-            await add_participants(tx, tenant.id, PEER, [agent_name])
             return tenant
 
         return await self._database.transact(operation)

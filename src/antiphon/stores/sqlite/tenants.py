@@ -7,10 +7,9 @@ import msgspec
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import TenantNameTaken, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
-from antiphon.domain.participants import PEER
 from antiphon.domain.tenants import Tenant
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.participants import add_participant, merge
+from antiphon.stores.sqlite.participants import merge
 from antiphon.stores.sqlite.writer import Transaction
 
 
@@ -36,7 +35,6 @@ class SqliteTenants:
                 configuration=configuration,
                 now=tx.now,
             )
-            add_participant(tx, tenant.id, PEER, agent_name)
             return tenant
 
         return await self._file.write(operation)

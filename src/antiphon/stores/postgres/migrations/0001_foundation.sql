@@ -95,7 +95,7 @@ CREATE TABLE members (
     FOREIGN KEY (tenant_id, session_key) REFERENCES sessions (tenant_id, key) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, participant_id) REFERENCES participants (tenant_id, id) ON DELETE CASCADE
 );
-CREATE INDEX members_by_participant ON members (tenant_id, participant_id);
+CREATE INDEX members_by_participant ON members (tenant_id, participant_id, session_key);
 
 -- `id` is NULL once the chat is detached; `key` is its generation, and the order of making.
 CREATE TABLE chats (

@@ -2,7 +2,8 @@
 -- Several appends to chats of one tenant, each whole or not at all. First the chats are locked in one order (without
 -- that two batches deadlock, measured); then each append is judged: `gone` (the chat has no id any more), `lost` (its
 -- connection's lease is over), `unready` (an author must first be made or join), `full`, or `ready`; then the ready
--- ones take the next places of their chats, which are given back.
+-- ones take the next places of their chats, which are given back. Subqueries instead of joins keep the work in
+-- proportion to the batch also where the database has no statistics yet.
 WITH asked AS (
     SELECT * FROM unnest(CAST(:chat_keys AS uuid[]), CAST(:connection_ids AS uuid[]), CAST(:sizes AS integer[]),
         CAST(:said_ats AS timestamptz[]), CAST(:answered_ats AS timestamptz[]))
@@ -18,32 +19,36 @@ locked AS MATERIALIZED (
     WHERE tenant_id = :tenant_id AND key = ANY (:chat_keys) AND id IS NOT NULL
     ORDER BY key FOR UPDATE),
 spoken AS MATERIALIZED (
-    SELECT d.n, d.place, m.participant_id
+    SELECT d.*, (
+        SELECT p.id FROM participants p
+        JOIN members m ON m.tenant_id = :tenant_id AND m.participant_id = p.id AND m.left_at IS NULL
+        WHERE p.tenant_id = :tenant_id AND p.kind = 'peer' AND p.name = d.author AND m.session_key = l.session_key
+        ) AS participant_id
     FROM drafts d
     JOIN asked a ON a.n = d.n
-    JOIN locked l ON l.key = a.chat_key
-    JOIN participants p ON p.tenant_id = :tenant_id AND p.kind = 'peer' AND p.name = d.author
-    JOIN members m ON m.tenant_id = :tenant_id AND m.session_key = l.session_key AND m.participant_id = p.id
-        AND m.left_at IS NULL),
+    LEFT JOIN locked l ON l.key = a.chat_key),
+known AS (
+    SELECT n, bool_and(participant_id IS NOT NULL) AS are_all FROM spoken GROUP BY n),
 judged AS MATERIALIZED (
     SELECT a.n, a.chat_key, a.size, a.said_at, a.answered_at, l.last_seq,
         CASE
             WHEN l.key IS NULL THEN 'gone'
-            WHEN a.connection_id IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM connections c
-                WHERE c.tenant_id = :tenant_id AND c.id = a.connection_id AND c.chat_key = a.chat_key
-                    AND c.expires_at > now()) THEN 'lost'
-            WHEN a.size <> (SELECT count(*) FROM spoken s WHERE s.n = a.n) THEN 'unready'
+            WHEN a.connection_id IS NOT NULL AND NOT coalesce((
+                SELECT c.chat_key = a.chat_key AND c.expires_at > now() FROM connections c
+                WHERE c.tenant_id = :tenant_id AND c.id = a.connection_id), false) THEN 'lost'
+            WHEN NOT k.are_all THEN 'unready'
             ELSE 'ready'
         END AS state
-    FROM asked a LEFT JOIN locked l ON l.key = a.chat_key),
+    FROM asked a
+    JOIN known k ON k.n = a.n
+    LEFT JOIN locked l ON l.key = a.chat_key),
 placed AS (
     SELECT n, chat_key, size, said_at, answered_at,
         last_seq + sum(size) OVER (PARTITION BY chat_key ORDER BY n) - size AS before
     FROM judged WHERE state = 'ready'),
 fitting AS MATERIALIZED (
     SELECT n, chat_key, size, said_at, answered_at, before FROM placed WHERE before + size <= :messages_max),
-moved AS (
+moved AS MATERIALIZED (
     SELECT chat_key, sum(size) AS size, (array_agg(said_at ORDER BY n DESC))[1] AS said_at,
         (array_agg(answered_at ORDER BY n DESC) FILTER (WHERE answered_at IS NOT NULL))[1] AS answered_at
     FROM fitting GROUP BY chat_key),
@@ -52,15 +57,13 @@ advanced AS (
     SET last_seq = c.last_seq + moved.size, message_count = c.message_count + moved.size,
         last_message_at = moved.said_at, last_answer_at = coalesce(moved.answered_at, c.last_answer_at),
         updated_at = :now
-    FROM moved WHERE c.tenant_id = :tenant_id AND c.key = moved.chat_key),
+    FROM moved WHERE c.tenant_id = :tenant_id AND c.key = ANY (:chat_keys) AND c.key = moved.chat_key),
 stored AS (
     INSERT INTO messages (tenant_id, chat_key, id, author_id, created_at, seq, token_count, client_id, role, author,
         text, parts, metadata)
-    SELECT :tenant_id, f.chat_key, d.id, s.participant_id, d.created_at, f.before + d.place, d.token_count,
-        d.client_id, d.role, d.author, d.text, d.parts, d.metadata
-    FROM fitting f
-    JOIN drafts d ON d.n = f.n
-    JOIN spoken s ON s.n = d.n AND s.place = d.place)
+    SELECT :tenant_id, f.chat_key, s.id, s.participant_id, s.created_at, f.before + s.place, s.token_count,
+        s.client_id, s.role, s.author, s.text, s.parts, s.metadata
+    FROM fitting f JOIN spoken s ON s.n = f.n)
 SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer)
 FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
 
