@@ -133,7 +133,7 @@ def test_without_authentication_every_request_is_the_first_tenants(data_dir: Pat
     [
         (["--host", "192.0.2.1", "--auth", "off"], 2, "ANTIPHON_AUTH=off is allowed on a loopback address only"),
         (["--port", "none"], 2, "ANTIPHON_PORT (--port) must be a number"),
-        (["--database-url", "postgresql://db/x"], 2, "PostgreSQL comes with a later version"),
+        (["--database-url", "mysql://db/x"], 2, "must be a URL that begins with postgresql:// or postgres://"),
     ],
 )
 def test_a_server_that_must_not_start_says_why(data_dir: Path, words: list[str], status: int, said: str) -> None:

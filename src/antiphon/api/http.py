@@ -146,8 +146,15 @@ def split_path(raw: bytes) -> list[str]:
     return [(unquote_to_bytes(part) if b"%" in part else part).decode("utf-8", "surrogateescape") for part in parts]
 
 
+def check_containers(raw: bytes) -> None:
+    """Raises InvalidInput for more objects and lists than allowed: each costs little to send, and much to read."""
+    if raw.count(b"[") + raw.count(b"{") > limits.JSON_CONTAINERS:
+        raise InvalidInput(f"JSON of more than {limits.JSON_CONTAINERS} objects and lists")
+
+
 def decode_json(raw: bytes) -> Any:
     """The JSON value of a body. Raises MalformedBody when it is not JSON in UTF-8, InvalidInput when too deep."""
+    check_containers(raw)
     try:
         value = _decode(raw)
     except RecursionError:

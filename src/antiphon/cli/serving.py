@@ -24,6 +24,7 @@ import uvloop
 
 from antiphon.cli.first_start import make_first_tenant, welcome
 from antiphon.cli.parts import Parts, Served
+from antiphon.cli.protocol import StrictProtocol
 from antiphon.core.faults import describe
 from antiphon.core.instance import Instance
 from antiphon.core.ports import Agent
@@ -130,7 +131,7 @@ def _config(served: Served, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         served.application,
         loop="none",
-        http="httptools",
+        http=StrictProtocol,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=limits.FRAME_BYTES,

@@ -66,6 +66,7 @@ class Instance:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.connections.close_all()
+            await self.worker.release()
 
 
 async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:

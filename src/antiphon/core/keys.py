@@ -149,7 +149,8 @@ class Keys:
         if not tenants:
             raise TenantNotFound
         first = tenants[0]
-        return Principal(first.id, first.name, first.agent_name, credential.ADMIN)
+        who, _ = await self._store.participants.ensure(first.id, participants.PEER, participants.DEFAULT_USER_NAME)
+        return Principal(first.id, first.name, first.agent_name, credential.ADMIN, who.id, who.name)
 
     async def list(self, tenant_id: Uid) -> list[Key]:
         """The keys of a tenant that are not revoked, oldest first."""

@@ -320,6 +320,10 @@ class DeletionStore(Protocol):
         """Give the job back after a failure: it is tried again after the delay, and shows the error until then."""
         ...
 
+    async def release(self, node: Uid) -> None:
+        """Give back all jobs that a process holds: no attempt is counted, and anybody may claim them at once."""
+        ...
+
     async def find(self, tenant_id: Uid, deletion_id: Uid) -> Deletion | None:
         """The deletion of that id."""
         ...

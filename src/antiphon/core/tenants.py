@@ -8,7 +8,7 @@ from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, participants
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.ids import parse_uuid
-from antiphon.domain.tenants import Tenant, check_name
+from antiphon.domain.tenants import Tenant, check_name, is_name
 
 
 class Tenants:
@@ -25,7 +25,7 @@ class Tenants:
         configuration: str = "{}",
         agent_name: str = participants.DEFAULT_AGENT_NAME,
     ) -> Tenant:
-        """Make a tenant, whose agent will speak as `agent_name`. Raises InvalidInput for a bad name, TenantNameTaken."""
+        """Make a tenant; its agent speaks as `agent_name`. Raises InvalidInput for a bad name, and TenantNameTaken."""
         return await self._store.tenants.create(check_name(name), agent_name, metadata, configuration)
 
     async def find_by_name(self, name: str) -> Tenant | None:
@@ -34,7 +34,7 @@ class Tenants:
         if cached is not None and time.monotonic() - cached[0] <= limits.KEY_CACHE_SECONDS:
             return cached[1]
         asked_at = time.monotonic()
-        tenant = await self._store.tenants.find_by_name(name) if name.isascii() else None
+        tenant = await self._store.tenants.find_by_name(name) if is_name(name) else None
         if tenant is None:
             self._by_name.pop(name, None)
             return None
@@ -45,7 +45,7 @@ class Tenants:
 
     async def get(self, name_or_id: str) -> Tenant:
         """The tenant of that name or UUID. Raises TenantNotFound."""
-        tenant = await self._store.tenants.find_by_name(name_or_id) if name_or_id.isascii() else None
+        tenant = await self._store.tenants.find_by_name(name_or_id) if is_name(name_or_id) else None
         if tenant is None and (uid := parse_uuid(name_or_id)) is not None:
             tenant = await self._store.tenants.find(uid)
         if tenant is None:

@@ -11,6 +11,7 @@ SCOPE = "scope"
 """The kinds. A scope is Honcho's named set of sessions; a user who happens to have its name is somebody else."""
 
 DEFAULT_AGENT_NAME = "assistant"
+DEFAULT_USER_NAME = "user"
 
 
 class Participant(msgspec.Struct, frozen=True):

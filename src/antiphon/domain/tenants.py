@@ -24,9 +24,14 @@ class Tenant(msgspec.Struct, frozen=True):
     configuration: str
 
 
+def is_name(text: str) -> bool:
+    """Whether a tenant may have that name."""
+    return _NAME.fullmatch(text) is not None and len(text) <= NAME_CHARACTERS
+
+
 def check_name(name: str) -> str:
     """The name itself. Raises InvalidInput unless it is 1 to 512 of A-Z a-z 0-9 _ - (on a wire it is in paths)."""
-    if not _NAME.fullmatch(name) or len(name) > NAME_CHARACTERS:
+    if not is_name(name):
         raise InvalidInput(
             f"a tenant's name is 1 to {NAME_CHARACTERS} letters, digits, hyphens and underscores",
             field="name",

@@ -267,4 +267,4 @@ async def test_without_authentication_everybody_is_the_first_tenant_s_administra
     first = await new_tenant(watched)
     await new_tenant(watched)
     everybody = await keys.open_principal()
-    assert (everybody.tenant_id, everybody.scope, everybody.participant_id) == (first, ADMIN, None)
+    assert (everybody.tenant_id, everybody.scope, everybody.participant_name) == (first, ADMIN, "user")

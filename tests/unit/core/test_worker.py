@@ -110,6 +110,7 @@ async def test_a_success_begins_the_count_anew(
     watched: Any, delays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     _, (job,) = await new_jobs(watched, 1, 20)
     calls = 0
 
@@ -235,6 +236,7 @@ async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
     monkeypatch.setattr(limits, "JOBS_HELD", 2)
     monkeypatch.setattr(limits, "JOB_POLL_SECONDS", 3_600)
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     jobs = [job for _ in range(4) for job in (await new_jobs(watched, 2, 30))[1]]
     steps: list[Uid] = []
     held: list[int] = []
@@ -255,6 +257,7 @@ async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
 
 async def test_a_job_goes_on_in_the_next_process(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     monkeypatch.setattr(limits, "JOB_LEASE_SECONDS", 0.05)
     _, (job,) = await new_jobs(watched, 1, 30)
     dead = Worker(watched)
@@ -273,3 +276,15 @@ def test_the_delay_doubles_up_to_its_cap(failures: int) -> None:
     found = [backoff_seconds(failures) for _ in range(20)]
     assert all(ceiling / 2 <= delay <= ceiling for delay in found)
     assert len(set(found)) > 1, "no two workers may knock in step"
+
+
+async def test_a_cancellation_that_comes_with_the_bell_is_not_swallowed(watched: Any) -> None:
+    worker = Worker(watched)
+    work = asyncio.create_task(worker.run())
+    while not worker._bell._waiters:  # noqa: ASYNC110  nobody tells that a worker has begun to wait
+        await asyncio.sleep(0)
+    worker.wake()
+    await asyncio.sleep(0)  # the bell has rung, and the worker has not yet been told
+    work.cancel()
+    done, _ = await asyncio.wait([work], timeout=5)
+    assert done == {work}

@@ -100,8 +100,8 @@ async def test_a_body_over_the_limit_is_413_and_makes_nothing(ann: Caller, sessi
 
 
 async def test_a_body_may_be_as_large_as_the_limit(ann: Caller, session: dict[str, Any]) -> None:
-    content = b'{"id":"mine"' + b" " * (limits.BODY_BYTES - 13) + b"}"
-    assert len(content) == limits.BODY_BYTES
+    content = b'{"id":"mine"' + b" " * (limits.UNREAD_BODY_BYTES - 13) + b"}"
+    assert len(content) == limits.UNREAD_BODY_BYTES
     assert good(await ann.post(chats_of(session), content=content))["chat"]["id"] == "mine"
 
 

@@ -123,7 +123,7 @@ async def test_an_organization_is_the_tenant_however_it_is_written(ann: Caller) 
 
 async def test_another_organization_is_403_and_makes_nothing(ann: Caller, eve: Caller, instance: Instance) -> None:
     text = "Access denied to specified organization_id"
-    for foreign in (text_of(eve.tenant_id), ann.account_id, NOBODY):
+    for foreign in (text_of(eve.tenant_id), eve.account_id, NOBODY):
         refused(await ann.post("/api/sessions", {"organizationId": foreign, "title": "T"}), 403, text)
     assert await instance.sessions.titles(ann.tenant_id, (await principal_id(instance, ann))) == set()
 
@@ -132,6 +132,11 @@ async def principal_id(instance: Instance, caller: Caller) -> bytes:
     found = (await instance.keys.authenticate(str(caller.key))).participant_id
     assert found is not None
     return found
+
+
+async def test_ones_own_account_is_an_organization_too(ann: Caller) -> None:
+    session = await ann.new_session(organizationId=ann.account_id)
+    assert session["cloneUrl"].endswith(f"/{ann.account_id}")
 
 
 async def test_an_artist_is_kept_as_written(ann: Caller) -> None:

@@ -95,7 +95,9 @@ def _value_of(request: Request, raw: bytes) -> Any:
 
 
 def _first_fault(raw: bytes, error: MalformedBody) -> tuple[int, str]:
-    """Where JSON stops being JSON, in characters, and why; found by a second, slower reading."""
+    """Where JSON stops being JSON, in characters, and why; found by a second, slower reading of what is not long."""
+    if len(raw) > limits.EXPLAINED_BODY_BYTES:
+        return 0, "Invalid JSON"
     try:
         json.loads(raw.decode())
     except UnicodeDecodeError as fault:

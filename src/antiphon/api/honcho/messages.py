@@ -17,7 +17,7 @@ from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_name
 from antiphon.api.honcho.speakers import check_speakers, is_name
 from antiphon.api.honcho.workspaces import check_reasoning
-from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.http import Reply, Request, check_containers, json_reply
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
@@ -167,6 +167,7 @@ class Messages:
 
 def read_fast(raw: bytes) -> list[Draft] | None:
     """The drafts of a batch with nothing wrong or unusual in it; None for any other, which is to be read in full."""
+    check_containers(raw)
     try:
         messages = _decode(raw).messages
         if not 0 < len(messages) <= limits.MESSAGES_PER_APPEND:

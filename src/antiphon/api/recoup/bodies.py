@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from antiphon.api.http import Request
 from antiphon.api.recoup.errors import FieldInvalid
+from antiphon.domain import limits
 
 
 async def lenient_value(request: Request) -> Any:
@@ -15,7 +16,7 @@ async def lenient_value(request: Request) -> Any:
     Raises BodyTooLarge. Strings may hold lone surrogates, as they may where these clients live: an id with one is an
     invalid id and no unreadable body. Every number is a float, and what is nested too deep to be read is unreadable.
     """
-    raw = await request.body()
+    raw = await request.body(limits.UNREAD_BODY_BYTES)
     if not raw.strip():
         return {}
     try:

@@ -58,7 +58,7 @@ class Sessions:
         organization = _uuid(body, "organizationId")
         artist = _uuid(body, "artistId")
         account = await account_of(self._instance, request)
-        if organization is not None and parse_uuid(organization) != account.tenant_id:
+        if organization is not None and parse_uuid(organization) not in {account.tenant_id, account.id}:
             raise ForeignOrganization
         session, chat = await self._instance.sessions.create(
             account.tenant_id,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 
 from antiphon.core.faults import describe
 from antiphon.core.ports import Lease, Store
@@ -51,20 +52,23 @@ class Worker:
                 await self._wait()
 
     async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._bell.wait(), limits.JOB_POLL_SECONDS)
-        except TimeoutError:
-            return
+        # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes together with the bell.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limits.JOB_POLL_SECONDS):
+                await self._bell.wait()
 
     async def run_once(self) -> bool:
-        """One pass: take what may run now, do one step of everything taken; whether there is more to do at once."""
+        """One pass: take what may run now, do one step of everything taken; whether there is more to do at once.
+
+        The steps go to the store together, which commits them together, and share the rows of one.
+        """
         has_room = self._has_backlog and len(self._held) < limits.JOBS_HELD
         if self._bell.is_set() or not self._held or has_room or time.monotonic() >= self._scan_at:
             self._bell.clear()
             self._scan_at = time.monotonic() + limits.JOB_POLL_SECONDS
             await self._take()
-        for lease in list(self._held):
-            await self._advance(lease)
+        rows = max(limits.PURGE_ROWS // max(len(self._held), 1), limits.PURGE_ROWS_MIN)
+        await asyncio.gather(*(self._advance(lease, rows) for lease in list(self._held)))
         return bool(self._held) or self._has_backlog
 
     async def _take(self) -> None:
@@ -102,9 +106,17 @@ class Worker:
         self._known = {tenant_id for tenant_id, _ in found}
         return [tenant_id for run_after, tenant_id in sorted((at, tenant) for tenant, at in found) if run_after <= now]
 
-    async def _advance(self, lease: Lease) -> None:
+    async def release(self) -> None:
+        """Give back what is held, at the orderly end of the process: another need not wait for the leases."""
+        self._held.clear()
         try:
-            step = await self._store.deletions.step(lease, self._node, limits.PURGE_ROWS, limits.JOB_LEASE_SECONDS)
+            await self._store.deletions.release(self._node)
+        except StoreError as error:
+            _log.warning("deletions not given back", extra={"code": error.code})
+
+    async def _advance(self, lease: Lease, rows: int) -> None:
+        try:
+            step = await self._store.deletions.step(lease, self._node, rows, limits.JOB_LEASE_SECONDS)
         except NotFound:
             self._held.remove(lease)
             _log.warning("lease of a deletion lost", extra={"deletion": text_of(lease.deletion_id)})

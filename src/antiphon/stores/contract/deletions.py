@@ -281,6 +281,21 @@ class QueueContract:
         assert done is not None
         assert (done.state, done.attempts, done.last_error, done.counts["messages"]) == (DONE, 0, None, 10)
 
+    async def test_what_is_given_back_may_be_claimed_at_once(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chats = await new_chats(store, tenant, 3)
+        jobs = {(await detach(store, tenant, chat)).id for chat in chats[:2]}
+        leaving, staying = new_uid7(), new_uid7()
+        await take_lease(store, tenant, leaving, LONG_LEASE_SECONDS)
+        kept = await take_lease(store, tenant, staying, LONG_LEASE_SECONDS)
+        await store.deletions.release(leaving)
+        again = await store.deletions.claim(tenant, new_uid7(), LONG_LEASE_SECONDS)
+        assert again is not None
+        assert {again.deletion_id, kept.deletion_id} == jobs
+        given_back = await store.deletions.find(tenant, again.deletion_id)
+        assert given_back is not None
+        assert given_back.attempts == 0
+
     async def test_a_step_extends_the_lease(self, store: Store) -> None:
         tenant = await new_tenant(store)
         _, chats = await new_chats(store, tenant, 2)

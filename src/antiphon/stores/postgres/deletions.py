@@ -125,6 +125,10 @@ class PostgresDeletions:
             delay_seconds=delay_seconds,
         )
 
+    async def release(self, node: Uid) -> None:
+        """See the port."""
+        await self._database.write_rows("release_deletions", is_idempotent=True, node=node)
+
     async def find(self, tenant_id: Uid, deletion_id: Uid) -> Deletion | None:
         """See the port."""
         row = await self._database.row("find_deletion", tenant_id=tenant_id, id=deletion_id)

@@ -73,12 +73,12 @@ class SqliteChats:
 
     async def list_of_session(self, tenant_id: Uid, session_key: Uid) -> list[Chat]:
         """See the port."""
-        rows = self._file.rows(
-            "list_chats_of_session",
-            tenant_id=tenant_id,
-            session_key=session_key,
-            limit=limits.CHATS_PER_SESSION,
-        )
+        asked = {"tenant_id": tenant_id, "session_key": session_key}
+        rows = self._file.rows("list_chats_of_session", **asked, limit=limits.SHORT_LIST_ITEMS)
+        if len(rows) == limits.SHORT_LIST_ITEMS:
+            rows = await self._file.read_apart(
+                lambda read: read.rows("list_chats_of_session", **asked, limit=limits.CHATS_PER_SESSION)
+            )
         return [chat_of(row) for row in rows]
 
     async def list_of_owner(self, tenant_id: Uid, owner_name: str, part: Slice) -> tuple[list[Chat], int]:

@@ -120,6 +120,10 @@ class SqliteDeletions:
             )
         )
 
+    async def release(self, node: Uid) -> None:
+        """See the port."""
+        await self._file.write(lambda tx: tx.run("release_deletions", node=node))
+
     async def find(self, tenant_id: Uid, deletion_id: Uid) -> Deletion | None:
         """See the port."""
         row = self._file.row("find_deletion", tenant_id=tenant_id, id=deletion_id)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.participants import PEER, Participant
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.writer import Transaction
-
-
-def merge(old: str, new: str | None) -> str:
-    """A JSON object with the top-level keys of another put over it; both as text."""
-    if new is None or new == "{}":
-        return old
-    return msgspec.json.encode(msgspec.json.decode(old) | msgspec.json.decode(new)).decode()
 
 
 def add_participant(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from antiphon.domain.deletions import CHAT, SESSION, PurgeStep
 from antiphon.domain.ids import Uid
-from antiphon.domain.limits import MESSAGES_PER_CHAT
+from antiphon.domain.limits import MESSAGES_PER_CHAT, PURGE_CHARACTERS
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
@@ -47,7 +47,11 @@ def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: _Budget) -> b
     if row is None:
         return True
     low, high = place_of(row[0], 1), place_of(row[0], MESSAGES_PER_CHAT)
-    removed = tx.run("purge_messages_of_chat", tenant_id=tenant_id, low=low, high=high, limit=budget.left)
+    limit = min(budget.left, max(1, PURGE_CHARACTERS // max(row[1], 1)))
+    removed = tx.run("purge_messages_of_chat", tenant_id=tenant_id, low=low, high=high, limit=limit)
+    if removed == limit:
+        budget.spend("messages", removed)
+        return False
     if not budget.spend("messages", removed):
         return False
     for table in ("reads", "connections"):

@@ -12,9 +12,10 @@ from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, 
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
+from antiphon.stores.merging import merge
 from antiphon.stores.sqlite.chat_rows import NewChat, add_chat
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.participants import ensure_participant, merge
+from antiphon.stores.sqlite.participants import ensure_participant
 from antiphon.stores.sqlite.writer import Transaction
 
 
@@ -165,7 +166,10 @@ class SqliteSessions:
 
     async def titles(self, tenant_id: Uid, owner_id: Uid) -> set[str]:
         """See the port."""
-        return {row[0] for row in self._file.rows("session_titles", tenant_id=tenant_id, owner_id=owner_id)}
+        rows = await self._file.read_apart(
+            lambda read: read.rows("session_titles", tenant_id=tenant_id, owner_id=owner_id)
+        )
+        return {row[0] for row in rows}
 
     async def members(self, tenant_id: Uid, session_key: Uid, part: Slice) -> tuple[list[Participant], int]:
         """See the port."""

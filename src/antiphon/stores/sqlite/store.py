@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 from antiphon.core.ports import (
@@ -15,6 +17,7 @@ from antiphon.core.ports import (
     SessionStore,
     TenantStore,
 )
+from antiphon.domain import limits
 from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.sqlite.chats import SqliteChats
 from antiphon.stores.sqlite.connections import SqliteConnections
@@ -36,6 +39,7 @@ class SqliteStore:
 
     def __init__(self, file: File) -> None:
         self._file = file
+        self._checked_until = 0.0
         self.tenants: TenantStore = SqliteTenants(file)
         self.keys: KeyStore = SqliteKeys(file)
         self.participants: ParticipantStore = SqliteParticipants(file)
@@ -55,7 +59,9 @@ class SqliteStore:
 
     async def check(self) -> None:
         """See the port."""
-        await self._file.write(lambda tx: tx.rows("count_tenants"))
+        if time.monotonic() >= self._checked_until:  # anybody may ask, and each time costs a write
+            await self._file.write(lambda tx: tx.run("touch_migrations"))
+            self._checked_until = time.monotonic() + limits.STORE_CHECK_SECONDS
         self._file.rows("count_tenants")
 
     async def close(self) -> None:
@@ -69,9 +75,18 @@ def _open_file(data_dir: Path) -> File:
     except OSError as error:
         raise StoreUnavailable(f"the data directory {data_dir} cannot be made: {error.strerror}") from None
     path = data_dir / FILE_NAME
+    _make_private(path)
     connection = open_writer(path)
     try:
         migrate(connection)
     finally:
         connection.close()
     return File(path)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner alone, whatever the directory is: SQLite gives its companions the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be written: {error.strerror}") from None

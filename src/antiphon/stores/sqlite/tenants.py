@@ -8,8 +8,8 @@ from antiphon.core.ports import Slice
 from antiphon.domain.errors import TenantNameTaken, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.tenants import Tenant
+from antiphon.stores.merging import merge
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.participants import merge
 from antiphon.stores.sqlite.writer import Transaction
 
 

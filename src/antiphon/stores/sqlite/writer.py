@@ -8,6 +8,7 @@ before it, and the whole batch fails as retryable. A caller hears of success onl
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from typing import Any, TypeVar
 import apsw
 
 from antiphon.domain import limits, times
-from antiphon.domain.errors import StoreError, StoreUnavailable
+from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
 from antiphon.stores.sqlite.database import Cursor, open_writer, translate
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 0.25
 
@@ -112,6 +115,7 @@ class Writer:
                 batch.append(job)
             _deliver(batch, self._commit_or_reopen(batch))
             self._dirty.set()
+            self._limit_log()
             if is_last:
                 break
         self._finish()
@@ -128,11 +132,16 @@ class Writer:
         try:
             return self._commit(batch)
         except apsw.Error as error:
-            fault = translate(error)
-        self._connection.close(force=True)
+            fault: StoreError = translate(error)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must not end the only thread that writes
+            _log.error("unforeseen fault", extra={"fault": type(error).__name__})
+            fault = StoreFailed()
         try:
+            self._connection.close(force=True)
             self._connection = open_writer(self._path)
-        except StoreError as error:  # the closed connection fails the next batch, which comes here again
+        except apsw.Error as error:  # the closed connection fails the next batch, which comes here again
+            fault = translate(error)
+        except StoreError as error:  # likewise
             fault = error
         return [fault] * len(batch)
 
@@ -148,7 +157,6 @@ class Writer:
                 connection.execute("ROLLBACK")
             fault = translate(error) if isinstance(error, apsw.Error) else StoreUnavailable()
             return [fault] * len(batch)
-        self._limit_log()
         return outcomes
 
     def _attempt(self, job: _Job) -> Any:
@@ -171,7 +179,7 @@ class Writer:
         try:
             if log.stat().st_size > limits.WAL_BYTES:
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except FileNotFoundError:
+        except OSError:  # not there, or not to be looked at: then there is nothing to shorten
             return
         except apsw.Error as error:
             translate(error)  # logged; what was committed is committed, and the next batch tries again
@@ -187,7 +195,7 @@ class Writer:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.Error as error:
                 translate(error)
-            except StoreError:  # logged where it arose; the next commit tries again
+            except (StoreError, OSError):  # logged where it arose; the next commit tries again
                 continue
         if connection is not None:
             connection.close()

@@ -20,6 +20,7 @@ SQL = load_statements(files("antiphon.stores.postgres") / "sql")
 SYSTEM = set(re.findall(r"-- name: (\w+)\n-- scope: system", "".join(f.read_text() for f in FOLDER.glob("sql/*.sql"))))
 
 ONLY_IN_SQLITE = {
+    "touch_migrations": "a standby is asked whether it is one",
     "advance_chat": "part of append",
     "chat_head": "part of messages_between",
     "count_members": "part of list_members",

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
 import pytest
 
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
-from antiphon.domain.errors import ChatNotFound
+from antiphon.domain.errors import ChatNotFound, StoreUnavailable
 from antiphon.stores.contract.worlds import (
     detach,
     draft,
@@ -147,3 +148,29 @@ async def test_a_chat_that_goes_while_its_long_page_is_read_is_whole_or_not_foun
             assert isinstance(outcome, ChatNotFound)
         elif hasattr(outcome, "items"):
             assert (outcome.items, outcome.total) == (stored, 50)
+
+
+async def test_the_files_are_for_their_owner_alone_in_any_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)  # noqa: ASYNC240  a test
+    store = await SqliteStore.open(tmp_path)
+    await store.tenants.create("acme", "assistant")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in list(tmp_path.iterdir())}  # noqa: ASYNC240  a test
+    await store.close()
+    assert FILE_NAME in modes
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_store_that_cannot_be_written_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STORE_BUSY_SECONDS", 0)
+    store = await SqliteStore.open(tmp_path)
+    await store.check()
+    blocker = apsw.Connection(str(tmp_path / FILE_NAME))  # another process
+    blocker.execute("BEGIN IMMEDIATE")
+    await store.check()  # remembered for a second
+    store._checked_until = 0.0
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await store.check()
+    await store.close()

@@ -21,6 +21,7 @@ MAY_SCAN = {
     "list_tenants",  # in the order of the table, which it stops after the page
     "list_tenants_reversed",
     "pending_deletions",  # as above
+    "release_deletions",  # at the end of a process, over that index
 }
 
 

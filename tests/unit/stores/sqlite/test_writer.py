@@ -6,8 +6,10 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import apsw
 import pytest
 
+from antiphon.domain.errors import StoreError
 from antiphon.stores.sqlite.database import FILE_NAME
 from antiphon.stores.sqlite.store import SqliteStore
 from antiphon.stores.sqlite.writer import Transaction, Writer
@@ -41,3 +43,29 @@ async def test_closing_finishes_what_was_only_gathered(writer: Writer) -> None:
     assert writer._gathered
     await writer.close()
     assert await asyncio.wait_for(waiting, 5) == "done"
+
+
+async def test_a_log_that_cannot_be_looked_at_harms_nobody(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert await asyncio.wait_for(writer.run(lambda _: "one"), 5) == "one"
+    assert await asyncio.wait_for(writer.run(lambda _: "two"), 5) == "two"
+    monkeypatch.undo()
+    await writer.close()
+
+
+@pytest.mark.parametrize("mistake", [RuntimeError, apsw.IOError])
+async def test_a_batch_that_breaks_ends_with_an_error_and_the_next_one_works(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, mistake: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise mistake
+
+    monkeypatch.setattr(writer, "_commit", fail)
+    with pytest.raises(StoreError):
+        await asyncio.wait_for(writer.run(lambda _: "lost"), 5)
+    monkeypatch.undo()
+    assert await asyncio.wait_for(writer.run(lambda _: "kept"), 5) == "kept"
+    await writer.close()

@@ -76,6 +76,10 @@ SET attempts = attempts + 1, last_error = :error, lease_node = NULL, lease_until
     run_after = now() + make_interval(secs => :delay_seconds)
 WHERE tenant_id = :tenant_id AND id = :id AND lease_node = :node;
 
+-- name: release_deletions
+-- scope: system, the jobs of a process that ends, of whichever tenants they are.
+UPDATE deletions SET lease_node = NULL, lease_until = NULL WHERE state = 'purging' AND lease_node = :node;
+
 -- name: pending_deletions
 -- scope: system, how many deletions wait anywhere, and for how many seconds the oldest.
 SELECT count(*), coalesce(extract(epoch FROM now() - min(requested_at)), 0)::double precision

@@ -72,6 +72,10 @@ SET attempts = attempts + 1, last_error = :error, lease_node = NULL, lease_until
     run_after = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :delay
 WHERE tenant_id = :tenant_id AND id = :id AND lease_node = :node;
 
+-- name: release_deletions
+-- scope: system, the jobs of a process that ends, of whichever tenants they are.
+UPDATE deletions SET lease_node = NULL, lease_until = NULL WHERE state = 'purging' AND lease_node = :node;
+
 -- name: pending_deletions
 -- scope: system, how many deletions wait anywhere, and since when the oldest.
 SELECT count(*), min(requested_at) FROM deletions WHERE state = 'purging';
@@ -81,8 +85,8 @@ SELECT count(*), min(requested_at) FROM deletions WHERE state = 'purging';
 SELECT key, num FROM chats WHERE tenant_id = :tenant_id AND session_key = :session_key LIMIT 1;
 
 -- name: husk_of_chat
--- The number of a chat that is being purged.
-SELECT num FROM chats WHERE tenant_id = :tenant_id AND key = :key;
+-- The number of a chat that is being purged, and how long its messages are on average.
+SELECT num, text_size / max(last_seq, 1) FROM chats WHERE tenant_id = :tenant_id AND key = :key;
 
 -- name: purge_messages_of_chat
 -- Some messages of a chat.
