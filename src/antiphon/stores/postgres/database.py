@@ -20,11 +20,14 @@ import asyncpg
 import msgspec
 
 from antiphon.domain import limits, times
-from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
+from antiphon.domain.errors import AntiphonError, MessageIdTaken, StoreFailed, StoreUnavailable
 from antiphon.domain.texts import is_storable
 from antiphon.stores.sql import load_statements
 
 T = TypeVar("T")
+
+APPLICATION = "antiphon"
+"""By what name the server knows connections of a pool."""
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _EPOCH = 946_684_800 * times.SECOND  # PostgreSQL counts from 2000-01-01
@@ -34,6 +37,7 @@ _UNDONE = {"40001", "40P01", "55P03", "57014", "25P03"}  # serialization, deadlo
 _PASSING = _UNDONE | {"25006", "57P01", "57P02", "57P03", "57P05"}  # a standby; a server that stops or starts
 _PASSING_CLASSES = ("08", "53", "58")  # connection, resources (disk, memory, connections), the system below
 _UNIQUE, _TABLE_THERE = "23505", "42P07"
+_CLIENT_IDS = "messages_by_client_id"
 # Where two meet who make the same thing: a chat, a session, a table. On a shard a name has a number behind it.
 _RACES = ("chats_by_id", "sessions_by_id", "pg_type_typname_nsp_index", "pg_class_relname_nsp_index")
 
@@ -98,6 +102,11 @@ class Cursor:
         statement = STATEMENTS[name]
         status = await self._connection.execute(statement.text, *[values[key] for key in statement.names])
         return int(count) if (count := status.rpartition(" ")[2]).isdigit() else 0
+
+    async def count(self, query: str) -> int:
+        """The number that a query over everything gives; it may take as long as a start."""
+        found: int = await self._connection.fetchval(query, timeout=limits.START_SECONDS)
+        return found
 
     async def commit(self) -> None:
         """Durable on return. Raises StoreFailed when there was nothing left to commit."""
@@ -178,7 +187,8 @@ class Database:
     async def close(self) -> None:
         """Wait for what is under way, then let go of the database."""
         try:
-            await asyncio.wait_for(self._pool.close(), limits.STORE_BUSY_SECONDS)
+            async with asyncio.timeout(limits.STORE_BUSY_SECONDS):
+                await self._pool.close()
         except DRIVER_ERRORS:
             self._pool.terminate()
 
@@ -196,7 +206,9 @@ class Database:
             yield Cursor(connection)
             self._is_doubtful = False
         finally:
-            await self._pool.release(connection, timeout=limits.STORE_BUSY_SECONDS)
+            # What the work came to is known by now: a connection that breaks after it changes nothing of that.
+            with suppress(*DRIVER_ERRORS):
+                await self._pool.release(connection, timeout=limits.STORE_END_SECONDS)
 
     async def _repeat(self, work: Callable[[], Awaitable[T]], is_repeatable: Callable[[Exception], bool]) -> T:
         give_up_at = time.monotonic() + limits.STORE_BUSY_SECONDS
@@ -214,10 +226,12 @@ class Database:
             await asyncio.sleep(_pause_seconds(attempt, cause))
             attempt += 1
 
-    def _translate(self, error: Exception) -> StoreError:
+    def _translate(self, error: Exception) -> AntiphonError:
         """The project's error for one of the driver's; its text stays here, since it may quote what people wrote."""
         if isinstance(error, Overtaken) or _is_race(error):
             return StoreUnavailable()
+        if _breaks(error, _CLIENT_IDS):
+            return MessageIdTaken()
         state = getattr(error, "sqlstate", None) or ""
         _log.warning("database error", extra={"fault": type(error).__name__, "result": state})
         if _is_lost(error):
@@ -267,8 +281,14 @@ def _is_race(error: Exception) -> bool:
     """Whether two made the same thing at once: the later one will find it there."""
     if not isinstance(error, asyncpg.PostgresError):
         return False
-    name = getattr(error, "constraint_name", None) or ""
-    return error.sqlstate == _TABLE_THERE or (error.sqlstate == _UNIQUE and name.startswith(_RACES))
+    return error.sqlstate == _TABLE_THERE or _breaks(error, *_RACES)
+
+
+def _breaks(error: Exception, *names: str) -> bool:
+    """Whether a unique index of one of these names stood in the way."""
+    if not isinstance(error, asyncpg.PostgresError) or error.sqlstate != _UNIQUE:
+        return False
+    return (getattr(error, "constraint_name", None) or "").startswith(names)
 
 
 def _pause_seconds(attempt: int, cause: Exception) -> float:
@@ -277,6 +297,19 @@ def _pause_seconds(attempt: int, cause: Exception) -> float:
         return 0.0
     ceiling: float = min(1.0, 0.05 * 4 ** (attempt - 1))
     return ceiling * (0.5 + random.random() / 2)  # noqa: S311  jitter, not a secret
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
+    """A connection that ends soon and in silence, whatever the network does."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Say goodbye, or do without.
+
+        The driver ends what has expired in a task that nobody waits for: where packets vanish it would stay for as long
+        as a statement may take, and its failure would be a loose end in the log.
+        """
+        with suppress(*DRIVER_ERRORS):
+            await super().close(timeout=limits.STORE_END_SECONDS if timeout is None else timeout)
 
 
 async def open_database(url: str) -> Database:
@@ -295,11 +328,12 @@ async def open_database(url: str) -> Database:
             timeout=limits.STORE_CONNECT_SECONDS,
             command_timeout=limits.STORE_STATEMENT_SECONDS + limits.STORE_CONNECT_SECONDS,
             statement_cache_size=len(STATEMENTS) * 2,
-            max_cached_statement_lifetime=0,
+            max_cached_statement_lifetime=limits.STORE_PLAN_SECONDS,  # tables grow, and nobody may have told the server
+            connection_class=_Connection,
             init=_set_codecs,
             reset=_leave_as_it_is,
             server_settings={
-                "application_name": "antiphon",
+                "application_name": APPLICATION,
                 "jit": "off",
                 "lock_timeout": str(limits.STORE_BUSY_SECONDS * 1000),
                 "statement_timeout": seconds,
@@ -314,6 +348,30 @@ async def open_database(url: str) -> Database:
             raise StoreFailed(f"the database cannot be used ({type(error).__name__})") from None
         raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from None
     return Database(pool)
+
+
+@asynccontextmanager
+async def operator_session(url: str) -> AsyncIterator[Cursor]:
+    """A connection of its own for work that an operator waits for: no statement is cut short, and none is tried again.
+
+    Each statement is its own transaction. Raises StoreUnavailable and StoreFailed; what the server refuses with its own
+    words, without the details, which may quote rows.
+    """
+    settings = {"application_name": f"{APPLICATION} operator", "lock_timeout": f"{limits.START_SECONDS}s"}
+    try:
+        connection = await asyncpg.connect(url, timeout=limits.STORE_CONNECT_SECONDS, server_settings=settings)
+        try:
+            yield Cursor(connection)
+        finally:
+            with suppress(*DRIVER_ERRORS):
+                await connection.close(timeout=limits.STORE_CONNECT_SECONDS)
+    except (*DRIVER_ERRORS, ValueError) as error:
+        if isinstance(error, asyncpg.PostgresError):
+            words = f"the database says: {' '.join(str(error.args[0]).split())}"
+            raise (StoreUnavailable(words) if is_passing(error) else StoreFailed(words)) from None
+        if isinstance(error, ValueError):
+            raise StoreFailed(f"the database cannot be used ({type(error).__name__})") from None
+        raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from None
 
 
 async def _leave_as_it_is(_connection: Any) -> None:

@@ -45,11 +45,31 @@ async def migrate(database: Database) -> None:
     async def operation(tx: Cursor) -> None:
         await tx.script(f"SET LOCAL lock_timeout = '{limits.START_SECONDS}s'")
         await tx.script(f"SET LOCAL statement_timeout = '{limits.START_SECONDS}s'")
+        # Where tables are distributed: no statement goes to several shards of a node at once, so that the next one may
+        # change another table. PostgreSQL without Citus takes the name for one of a stranger's, and does nothing.
+        await tx.script("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
         await tx.run("create_migrations")
         await tx.run("lock_migrations")
         await _apply(tx, known)
 
     await database.transact(operation)
+
+
+async def is_up_to_date(cursor: Cursor) -> bool:
+    """Whether a database has had every migration of this version. Raises StoreTooNew for one that has had more."""
+    if not (await cursor.rows("has_migrations"))[0][0]:
+        return False
+    applied = {row[0] for row in await cursor.rows("applied_migrations")}
+    _check_known(applied)
+    return applied == {number for number, _, _ in known_migrations()}
+
+
+def _check_known(applied: set[int]) -> None:
+    newest = known_migrations()[-1][0]
+    if applied and max(applied) > newest:
+        raise StoreTooNew(
+            f"the database has migration {max(applied)}, this version of Antiphon knows only {newest}: use a newer one"
+        )
 
 
 async def _applied(database: Database) -> list[int]:
@@ -60,11 +80,7 @@ async def _applied(database: Database) -> list[int]:
 
 async def _apply(tx: Cursor, known: list[tuple[int, str, list[str]]]) -> None:
     applied = {row[0] for row in await tx.rows("applied_migrations")}
-    newest = known[-1][0]
-    if applied and max(applied) > newest:
-        raise StoreTooNew(
-            f"the database has migration {max(applied)}, this version of Antiphon knows only {newest}: use a newer one"
-        )
+    _check_known(applied)
     for number, name, statements in known:
         if number not in applied:
             for statement in statements:
