@@ -9,11 +9,13 @@ import msgspec
 
 from antiphon.core.keys import Keys
 from antiphon.core.messages import Messages
+from antiphon.core.ports import Store
 from antiphon.core.sessions import Sessions
 from antiphon.core.tenants import Tenants
 from antiphon.domain import times
 from antiphon.domain.ids import text_of
 from antiphon.domain.messages import USER, Draft
+from antiphon.stores.postgres.store import PostgresStore
 from antiphon.stores.sqlite.store import SqliteStore
 
 WORKSPACE = "bench"
@@ -35,9 +37,13 @@ _WORDS = _SAMPLE.split()
 
 
 class Dataset(msgspec.Struct):
-    """What the requests need to know. `sessions` and `chats` are the same conversations by their two public ids."""
+    """What the requests need to know. `sessions` and `chats` are the same conversations by their two public ids.
+
+    Without a URL the database is in `data_dir`.
+    """
 
     data_dir: str
+    url: str
     key: str
     tenant_id: str
     sessions: list[str]
@@ -61,13 +67,13 @@ def moments_of(chat: int) -> list[int]:
     return [moment := moment + choice.randrange(_LONGEST_GAP) for _ in range(MESSAGES)]
 
 
-async def make(data_dir: Path) -> Dataset:
+async def make(data_dir: Path, url: str = "") -> Dataset:
     """Fill a new database: CHATS chats of MESSAGES messages each."""
-    store = await SqliteStore.open(data_dir)
+    store: Store = await (PostgresStore.open(url) if url else SqliteStore.open(data_dir))
     tenant = await Tenants(store).create(WORKSPACE)
     _, key = await Keys(store).create(tenant.id)
     sessions, messages = Sessions(store), Messages(store, lambda _: _TOKENS)
-    made = Dataset(str(data_dir), key, text_of(tenant.id), [], [], [])
+    made = Dataset(str(data_dir), url, key, text_of(tenant.id), [], [], [])
     texts = [sample_text(seed) for seed in range(MESSAGES)]
     for number in range(CHATS):
         session_id = f"session-{number:04d}"

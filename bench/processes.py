@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _on_core(core: int) -> Iterator[None]:
+def on_core(core: int) -> Iterator[None]:
     """A child inherits the cores of its parent, so we go there to start it and come back."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
@@ -47,7 +47,7 @@ class Process:
     def __init__(self, name: str, command: list[str], core: int, log_dir: Path, **environment: str) -> None:
         self.name = name
         self._log = log_dir / f"{name}.log"
-        with self._log.open("wb") as log, _on_core(core):
+        with self._log.open("wb") as log, on_core(core):
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

@@ -34,6 +34,8 @@ def product(dataset: data.Dataset, log_dir: Path) -> Iterator[Served]:
         "ANTIPHON_MODEL_URL": "http://127.0.0.1:9/v1",
         "ANTIPHON_MODEL": "none",
     }
+    if dataset.url:
+        environment["ANTIPHON_DATABASE_URL"] = dataset.url
     with Process("antiphon", command, cores()[0], log_dir, **environment) as process:
         url = process.line_after("ready ")
         yield Served(int(url.rpartition(":")[2]), process.pid)
@@ -55,6 +57,14 @@ def store_floor(dataset: data.Dataset, log_dir: Path) -> Iterator[Process]:
     shutil.copytree(dataset.data_dir, copy.data_dir)
     command = python("-m", "bench.store_floor", msgspec.json.encode(copy).decode())
     with Process("store_floor", command, cores()[0], log_dir) as process:
+        yield process
+
+
+@contextmanager
+def postgres_store(dataset: data.Dataset, floor_url: str, log_dir: Path) -> Iterator[Process]:
+    """See `bench.postgres_store`."""
+    command = python("-m", "bench.postgres_store", msgspec.json.encode(dataset).decode(), floor_url)
+    with Process("postgres_store", command, cores()[0], log_dir) as process:
         yield process
 
 

@@ -28,12 +28,18 @@ _CHECKPOINT_SECONDS = 0.25
 
 
 class Job(msgspec.Struct):
-    """What to do: `append` in commits of `batch`, or `page` (whose batch is 1)."""
+    """What to do: `append` or `page`, here one after the other, with the appends of all callers in one commit."""
 
     operation: str
-    batch: int
+    callers: int
     seconds: float
     operations_max: int
+    is_floor: bool = True
+
+    @property
+    def batch(self) -> int:
+        """How many operations are one act."""
+        return self.callers if self.operation == "append" else 1
 
 
 class Floor:
