@@ -12,14 +12,15 @@ from contextlib import aclosing
 from pathlib import Path
 
 from antiphon.agent import models
+from antiphon.agent.local_tools import LocalSteps, named_tools
 from antiphon.agent.openai_chat import OpenAiAgent
-from antiphon.core.ports import Finished, TextDelta, Utterance
+from antiphon.agent.tool_loop import run_steps
+from antiphon.core.ports import AgentEvent, Tool, Utterance
 from antiphon.domain.errors import AgentFailed
 
 _START_SECONDS = 60
 _STOP_SECONDS = 3
 _HISTORY_TOKENS = 400  # it reads 100 to 190 tokens a second: an answer begins within a few seconds
-_HISTORY_UTTERANCES = 24  # each has a frame of its own, about five tokens, besides its text
 _ANSWER_TOKENS = 256
 _PROGRESS_SECONDS = 1
 
@@ -43,14 +44,16 @@ class LocalAgent:
         """The child's process id while it runs."""
         return self._child.pid if self._child is not None and self._child.returncode is None else None
 
-    async def answer(
-        self, history: Sequence[Utterance], model: str | None = None
-    ) -> AsyncGenerator[TextDelta | Finished, None]:
-        """See the port. There is one model, so the name that is asked for does not matter."""
+    async def run_turn(
+        self, history: Sequence[Utterance], tools: Sequence[Tool] = (), model: str | None = None
+    ) -> AsyncGenerator[AgentEvent, None]:
+        """See the port. There is one model, so the name that is asked for does not matter.
+
+        It knows no tools: see `local_tools`.
+        """
         agent = await self.warm_up()
-        system = history[:1] if history and history[0].role == "system" else []
-        said = [*system, *history[len(system) :][-_HISTORY_UTTERANCES:]]
-        async with aclosing(agent.answer(said)) as events:
+        name = await agent.default_model()
+        async with aclosing(run_steps(LocalSteps(agent).ask, history, named_tools(history, tools), name)) as events:
             async for event in events:
                 yield event
 
@@ -119,7 +122,8 @@ class LocalAgent:
         if child.stdin is not None:
             child.stdin.close()  # it ends when nobody holds the other end
         try:
-            await asyncio.wait_for(child.wait(), _STOP_SECONDS / 2)
+            async with asyncio.timeout(_STOP_SECONDS / 2):
+                await child.wait()
         except TimeoutError:
             child.kill()
             await child.wait()

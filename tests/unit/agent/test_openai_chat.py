@@ -8,8 +8,9 @@ from contextlib import aclosing
 
 import pytest
 
-from antiphon.agent.openai_chat import OpenAiAgent, shorten
-from antiphon.core.ports import Finished, TextDelta, Utterance
+from antiphon.agent.openai_chat import OpenAiAgent
+from antiphon.agent.openai_messages import shorten
+from antiphon.core.ports import Finished, StepBegan, TextDelta, Utterance
 from antiphon.domain.errors import AgentFailed
 from tests.scripted_model import ScriptedModel
 
@@ -24,7 +25,7 @@ async def model() -> AsyncIterator[ScriptedModel]:
 
 @pytest.fixture
 async def agent(model: ScriptedModel) -> AsyncIterator[OpenAiAgent]:
-    made = OpenAiAgent(model.url, KEY, "m1", silence_seconds=0.5)
+    made = OpenAiAgent(model.url, KEY, "m1", silence_seconds=0.5, retry_seconds=0)
     yield made
     await made.close()
 
@@ -35,10 +36,10 @@ def say(text: str) -> list[Utterance]:
 
 async def take(agent: OpenAiAgent, text: str) -> tuple[str, Finished]:
     pieces, end = [], None
-    async for event in agent.answer(say(text)):
+    async for event in agent.run_turn(say(text)):
         if isinstance(event, TextDelta):
             pieces.append(event.text)
-        else:
+        elif isinstance(event, Finished):
             end = event
     assert end is not None
     return "".join(pieces), end
@@ -50,21 +51,22 @@ async def test_answer__pieces_and_end(agent: OpenAiAgent) -> None:
 
 async def test_answer__history_goes_out_as_it_is(agent: OpenAiAgent, model: ScriptedModel) -> None:
     history = [Utterance("system", "be brief"), Utterance("assistant", "hi"), Utterance("user", "[[text=ok]]")]
-    events = [event async for event in agent.answer(history)]
-    assert events[:1] == [TextDelta("ok")]
+    events = [event async for event in agent.run_turn(history)]
+    assert events[:2] == [StepBegan(), TextDelta("ok")]
     sent = model.calls[0].body
     assert sent["messages"] == [{"role": said.role, "content": said.text} for said in history]
     assert (sent["model"], sent["stream"], sent["stream_options"]) == ("m1", True, {"include_usage": True})
 
 
 async def test_answer__pieces_arrive_while_the_model_still_speaks(agent: OpenAiAgent, model: ScriptedModel) -> None:
-    async with aclosing(agent.answer(say("[[tokens=50 delay_ms=20]]"))) as events:
-        assert await anext(events) == TextDelta("t0")
+    async with aclosing(agent.run_turn(say("[[tokens=50 delay_ms=20]]"))) as events:
+        assert [await anext(events), await anext(events)] == [StepBegan(), TextDelta("t0")]
         assert model.calls[0].outcome is None
 
 
 async def test_answer__leaving_early_stops_the_model(agent: OpenAiAgent, model: ScriptedModel) -> None:
-    async with aclosing(agent.answer(say("[[tokens=1000 delay_ms=20]]"))) as events:
+    async with aclosing(agent.run_turn(say("[[tokens=1000 delay_ms=20]]"))) as events:
+        await anext(events)
         await anext(events)
     await asyncio.wait_for(model.calls[0].ended.wait(), 2)
     assert model.calls[0].outcome == "client_gone"
@@ -91,7 +93,7 @@ async def test_answer__failures_are_agent_failed_and_tell_no_secret(agent: OpenA
 
 
 async def test_answer__nobody_listens() -> None:
-    agent = OpenAiAgent("http://127.0.0.1:9/v1", None, "m1")
+    agent = OpenAiAgent("http://127.0.0.1:9/v1", None, "m1", retry_seconds=0)
     with pytest.raises(AgentFailed, match="reached"):
         await take(agent, "hello")
     await agent.close()
