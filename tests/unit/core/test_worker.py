@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.core.deletion import worker as module
+from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker, backoff_seconds
 from antiphon.core.ports import Lease, Slice
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
-from antiphon.domain.deletions import DONE, PURGING, Deletion
+from antiphon.domain.deletions import AFTER, CANCEL, DONE, PURGING, SCRUBBING, WAITING, Deletion, Order
 from antiphon.domain.errors import NotFound, StoreFailed, StoreUnavailable
-from antiphon.domain.ids import Uid
+from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.sessions import MULTI, Session
-from antiphon.stores.contract.worlds import add_chat, detach, new_chats, new_tenant, say_many, until
+from antiphon.stores.contract.worlds import add_chat, connect, detach, new_chats, new_tenant, say_many, until
+from tests.receipts import receipts_of
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +37,20 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "backoff_seconds", short)
     monkeypatch.setattr(limits, "JOB_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(limits, "SCRUB_GATHER_SECONDS", 0)
     return asked
 
 
+@pytest.fixture
+def receipts(watched: Any, tmp_path: Path) -> Receipts:
+    """Real receipts over the watched store."""
+    return receipts_of(watched, tmp_path)
+
+
 @asynccontextmanager
-async def working(store: Any) -> AsyncIterator[Worker]:
+async def working(store: Any, receipts: Receipts) -> AsyncIterator[Worker]:
     """A worker at work while inside."""
-    worker = Worker(store)
+    worker = Worker(store, receipts)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -86,9 +96,9 @@ def only(deletion_id: Uid, error: Exception) -> Callable[..., Any]:
     return disturb
 
 
-async def test_deletions_of_all_tenants_are_carried_out(watched: Any) -> None:
+async def test_deletions_of_all_tenants_are_carried_out(watched: Any, receipts: Receipts) -> None:
     jobs = [job for _ in range(3) for job in (await new_jobs(watched, 2, 7))[1]]
-    async with working(watched):
+    async with working(watched, receipts):
         done = await wait_for(watched, *jobs)
     assert [job.counts["messages"] for job in done] == [7] * 6
     assert await watched.deletions.pending() == (0, 0)
@@ -96,18 +106,18 @@ async def test_deletions_of_all_tenants_are_carried_out(watched: Any) -> None:
 
 @pytest.mark.parametrize("error", [StoreUnavailable(), StoreFailed()])
 async def test_a_step_that_fails_is_tried_again_until_it_does_not(
-    watched: Any, delays: list[int], error: Exception
+    watched: Any, receipts: Receipts, delays: list[int], error: Exception
 ) -> None:
     _, (job,) = await new_jobs(watched, 1, 5)
     watched.fail("deletions.step", error, times=4)
-    async with working(watched):
+    async with working(watched, receipts):
         (done,) = await wait_for(watched, job)
     assert (done.attempts, done.last_error, done.counts["messages"]) == (4, None, 5)
     assert delays == [1, 2, 3, 4]
 
 
 async def test_a_success_begins_the_count_anew(
-    watched: Any, delays: list[int], monkeypatch: pytest.MonkeyPatch
+    watched: Any, receipts: Receipts, delays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
@@ -121,18 +131,18 @@ async def test_a_success_begins_the_count_anew(
             raise StoreUnavailable
 
     watched.before["deletions.step"] = every_third
-    async with working(watched):
+    async with working(watched, receipts):
         await wait_for(watched, job)
     assert len(delays) >= 2
     assert set(delays) == {1}
 
 
 @pytest.mark.parametrize("error", [StoreFailed(), RuntimeError("a mistake of ours, with words in it")])
-async def test_a_job_that_always_fails_stops_no_other(watched: Any, error: Exception) -> None:
+async def test_a_job_that_always_fails_stops_no_other(watched: Any, receipts: Receipts, error: Exception) -> None:
     tenant, (poison, *others) = await new_jobs(watched, 3, 5)
     _, elsewhere = await new_jobs(watched, 2, 5)
     watched.before["deletions.step"] = only(poison.id, error)
-    async with working(watched) as worker:
+    async with working(watched, receipts) as worker:
         await wait_for(watched, *others, *elsewhere)
         late_tenant, late = await new_jobs(watched, 1, 5)
         worker.wake()
@@ -150,12 +160,12 @@ async def test_a_job_that_always_fails_stops_no_other(watched: Any, error: Excep
     assert late_tenant != tenant
 
 
-async def test_a_scan_that_fails_does_not_stop_what_is_known(watched: Any) -> None:
+async def test_a_scan_that_fails_does_not_stop_what_is_known(watched: Any, receipts: Receipts) -> None:
     tenant, (first,) = await new_jobs(watched, 1)
-    async with working(watched):
+    async with working(watched, receipts):
         await wait_for(watched, first)
     chats = await more_chats(watched, tenant)
-    worker = Worker(watched)
+    worker = Worker(watched, receipts)
     second = await detach(watched, tenant, chats[0])
     await worker._take()  # it knows the tenant now, and holds the job
     third = await detach(watched, tenant, chats[1])
@@ -172,7 +182,7 @@ async def more_chats(store: Any, tenant: Uid) -> list[Chat]:
     return [(await add_chat(store, tenant, session, f"more {i}"))[0] for i in range(3)]
 
 
-async def test_a_tenant_that_cannot_be_asked_stops_no_other(watched: Any) -> None:
+async def test_a_tenant_that_cannot_be_asked_stops_no_other(watched: Any, receipts: Receipts) -> None:
     down, (stuck,) = await new_jobs(watched, 1)
     _, others = await new_jobs(watched, 2)
 
@@ -181,25 +191,29 @@ async def test_a_tenant_that_cannot_be_asked_stops_no_other(watched: Any) -> Non
             raise StoreUnavailable
 
     watched.before["deletions.claim"] = refuse
-    async with working(watched):
+    async with working(watched, receipts):
         await wait_for(watched, *others)
         assert (await now(watched, stuck)).state == PURGING
         watched.before.clear()
         await wait_for(watched, stuck)
 
 
-async def test_a_store_that_is_away_altogether_is_asked_again(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_away_altogether_is_asked_again(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "JOB_LEASE_SECONDS", 0.05)
     _, (job,) = await new_jobs(watched, 1)
     for name in ("due", "claim", "step", "postpone"):
         watched.fail(f"deletions.{name}", StoreUnavailable(), times=5)
-    async with working(watched):
+    async with working(watched, receipts):
         (done,) = await wait_for(watched, job)
     assert done.attempts == 0, "no note of a failure could be made"
     assert watched.count("deletions.postpone") == 5
 
 
-async def test_a_lost_lease_is_no_failure(watched: Any, delays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_lease_is_no_failure(
+    watched: Any, receipts: Receipts, delays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "JOB_LEASE_SECONDS", 0.05)
     _, (job, other) = await new_jobs(watched, 2)
     left = 1
@@ -211,15 +225,17 @@ async def test_a_lost_lease_is_no_failure(watched: Any, delays: list[int], monke
             raise NotFound
 
     watched.before["deletions.step"] = lose
-    async with working(watched):
+    async with working(watched, receipts):
         done = await wait_for(watched, job, other)
     assert [found.attempts for found in done] == [0, 0]
     assert delays == []
 
 
-async def test_waking_saves_the_wait_for_the_next_poll(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waking_saves_the_wait_for_the_next_poll(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "JOB_POLL_SECONDS", 3_600)
-    async with working(watched) as worker:
+    async with working(watched, receipts) as worker:
 
         async def has_looked() -> bool:
             return bool(watched.count("deletions.due"))
@@ -231,7 +247,7 @@ async def test_waking_saves_the_wait_for_the_next_poll(watched: Any, monkeypatch
 
 
 async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
-    watched: Any, monkeypatch: pytest.MonkeyPatch
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "JOBS_HELD", 2)
     monkeypatch.setattr(limits, "JOB_POLL_SECONDS", 3_600)
@@ -243,10 +259,10 @@ async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
 
     async def note(lease: Lease, *_: object) -> None:
         steps.append(lease.deletion_id)
-        held.append(len(worker._held))
+        held.append(len(worker._purging))
 
     watched.before["deletions.step"] = note
-    worker = Worker(watched)
+    worker = Worker(watched, receipts)
     while await worker.run_once():
         pass
     assert {(await now(watched, job)).state for job in jobs} == {DONE}, "what found no room was taken without a wait"
@@ -255,19 +271,122 @@ async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
     assert steps[:6] == steps[:2] * 3
 
 
-async def test_a_job_goes_on_in_the_next_process(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_goes_on_in_the_next_process(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     monkeypatch.setattr(limits, "JOB_LEASE_SECONDS", 0.05)
     _, (job,) = await new_jobs(watched, 1, 30)
-    dead = Worker(watched)
+    dead = Worker(watched, receipts)
     await dead.run_once()
     assert (await now(watched, job)).counts == {"messages": 5}
-    async with working(watched):
+    async with working(watched, receipts):
         (done,) = await wait_for(watched, job)
     assert (done.counts["messages"], done.attempts) == (30, 0)
     await dead.run_once()
-    assert dead._held == []
+    assert dead._purging == []
+
+
+async def new_scrubs(store: Any, count: int) -> tuple[Uid, list[Deletion]]:
+    """A tenant with that many deletions of which only bytes are left."""
+    tenant = await new_tenant(store)
+    _, chats = await new_chats(store, tenant, count + 1)
+    order = Order(CANCEL, inline_messages=10)
+    return tenant, [(await store.deletions.detach_chat(tenant, chat.key, order)).deletion for chat in chats[:count]]
+
+
+async def test_one_scrub_serves_many(watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SCRUB_GATHER_SECONDS", 3_600)
+    worker = Worker(watched, receipts)
+    tenant, scrubs = await new_scrubs(watched, 3)
+    other, purges = await new_jobs(watched, 2, 5)
+    while await worker.run_once():
+        pass
+    assert {(await now(watched, job)).state for job in (*scrubs, *purges)} == {SCRUBBING}
+    assert watched.count("scrub") == 0, "it waits for more"
+    worker._scrub_at = 0.0
+    await worker.run_once()
+    assert watched.count("scrub") == 1
+    assert [(await now(watched, job)).state for job in (*scrubs, *purges)] == [DONE] * 5
+    assert [len(await watched.receipts.list(each, 0, 10)) for each in (tenant, other)] == [3, 2]
+
+
+async def test_no_more_is_gathered_than_a_scrub_may_serve(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SCRUB_GATHER_SECONDS", 3_600)
+    monkeypatch.setattr(limits, "SCRUBS_AT_ONCE", 2)
+    worker = Worker(watched, receipts)
+    jobs = (await new_scrubs(watched, 5))[1]
+    done = []
+    for _ in range(2):
+        assert await worker.run_once(), "there is more to take"
+        done.append([(await now(watched, job)).state for job in jobs].count(DONE))
+    assert (done, watched.count("scrub")) == ([2, 4], 2)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("a mistake of ours")])
+async def test_a_scrub_that_fails_is_tried_again(
+    watched: Any, receipts: Receipts, delays: list[int], error: Exception
+) -> None:
+    tenant, jobs = await new_scrubs(watched, 2)
+    watched.fail("scrub", error, times=3)
+    async with working(watched, receipts):
+        done = await wait_for(watched, *jobs)
+    assert [(job.attempts >= 1, job.last_error, job.bytes) for job in done] == [(True, None, "erased")] * 2
+    assert watched.count("scrub") >= 4
+    assert len(delays) == sum(job.attempts for job in done)
+    assert [receipt.sequence for receipt in await watched.receipts.list(tenant, 0, 10)] == [1, 2]
+
+
+async def test_a_receipt_that_fails_is_tried_again(watched: Any, receipts: Receipts) -> None:
+    tenant, (job,) = await new_scrubs(watched, 1)
+    watched.fail("deletions.complete", StoreUnavailable(), times=2)
+    async with working(watched, receipts):
+        (done,) = await wait_for(watched, job)
+    assert done.attempts == 2
+    assert [receipt.id for receipt in await watched.receipts.list(tenant, 0, 10)] == [done.receipt_id]
+
+
+async def test_a_lease_lost_before_the_receipt_makes_no_second_one(
+    watched: Any, receipts: Receipts, delays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SCRUB_GATHER_SECONDS", 3_600)
+    tenant, (job,) = await new_scrubs(watched, 1)
+    slow = Worker(watched, receipts)
+    await slow.run_once()
+    await watched.deletions.release(slow._node)  # as if its lease had run out
+    monkeypatch.setattr(limits, "SCRUB_GATHER_SECONDS", 0)
+    async with working(watched, receipts):
+        (done,) = await wait_for(watched, job)
+    slow._scrub_at = 0.0
+    await slow.run_once()
+    assert [receipt.id for receipt in await watched.receipts.list(tenant, 0, 10)] == [done.receipt_id]
+    assert (await now(watched, job), delays, slow._scrubbing) == (done, [], [])
+
+
+async def test_a_job_that_waits_is_looked_at_again_and_has_not_failed(
+    watched: Any, receipts: Receipts, delays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "JOB_BLOCKED_SECONDS", 0.01)
+    tenant = await new_tenant(watched)
+    _, chats = await new_chats(watched, tenant, 3)
+    socket = await connect(watched, tenant, chats[0], new_uid7())
+    waiting = await detach(watched, tenant, chats[0], AFTER)
+    async with working(watched, receipts) as worker:
+        other = await detach(watched, tenant, chats[1])
+        worker.wake()
+        await wait_for(watched, other)
+
+        async def has_been_asked_often() -> bool:
+            return bool(watched.count("deletions.postpone") >= 3)
+
+        await until(has_been_asked_often, "it had been looked at three times")
+        assert (await now(watched, waiting)).state == WAITING
+        await watched.connections.close(tenant, socket.id)
+        (done,) = await wait_for(watched, waiting)
+    assert (done.attempts, done.last_error, delays) == (0, None, [])
 
 
 @given(st.integers(min_value=1, max_value=10_000))
@@ -278,8 +397,8 @@ def test_the_delay_doubles_up_to_its_cap(failures: int) -> None:
     assert len(set(found)) > 1, "no two workers may knock in step"
 
 
-async def test_a_cancellation_that_comes_with_the_bell_is_not_swallowed(watched: Any) -> None:
-    worker = Worker(watched)
+async def test_a_cancellation_that_comes_with_the_bell_is_not_swallowed(watched: Any, receipts: Receipts) -> None:
+    worker = Worker(watched, receipts)
     work = asyncio.create_task(worker.run())
     while not worker._bell._waiters:  # noqa: ASYNC110  nobody tells that a worker has begun to wait
         await asyncio.sleep(0)

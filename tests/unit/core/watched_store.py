@@ -24,6 +24,13 @@ class WatchedStore:
     def __getattr__(self, noun: str) -> Any:
         return _WatchedNoun(self, noun, getattr(self._store, noun))
 
+    async def scrub(self) -> str:
+        """The store's own, watched."""
+        self.calls.append("scrub")
+        if (disturb := self.before.get("scrub")) is not None:
+            await disturb()
+        return await self._store.scrub()
+
     def count(self, name: str) -> int:
         """How often that was called."""
         return self.calls.count(name)

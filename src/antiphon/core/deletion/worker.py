@@ -1,6 +1,6 @@
-"""Purging: the rows of what was detached, removed in bounded steps until none is left.
+"""Carrying deletions out: rows in bounded steps, then bytes, then the receipt, until nothing is left to do.
 
-A job is held by a lease, extended by each step; whoever finds it over goes on. A step that fails is tried again after a
+A job is held by a lease, extended by each step; whoever finds it over goes on. What fails is tried again after a
 growing, capped delay, for ever: a deletion may be late, and says why, but it is never given up.
 """
 
@@ -10,15 +10,21 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.faults import describe
 from antiphon.core.ports import Lease, Store
 from antiphon.domain import limits, times
-from antiphon.domain.errors import AntiphonError, NotFound, StoreError
+from antiphon.domain.deletions import SCRUBBING
+from antiphon.domain.errors import AntiphonError, NotFound, SandboxFailed, StoreError
 from antiphon.domain.ids import Uid, new_uid7, text_of
 
 _UNFORESEEN = "unforeseen"
+
+RemoveFiles = Callable[[Uid, Uid, str], Awaitable[int]]
+"""Removes the directory of a session's sandbox in a tenant, at a place: how many files. Raises SandboxFailed."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,13 +32,19 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Takes deletions from the store's queue and carries them out, a step of each in turn."""
 
-    def __init__(self, store: Store, node: Uid | None = None) -> None:
+    def __init__(
+        self, store: Store, receipts: Receipts, node: Uid | None = None, remove_files: RemoveFiles | None = None
+    ) -> None:
         self._store = store
+        self._receipts = receipts
+        self._remove_files = remove_files
         self._node = node or new_uid7()
         self._bell = asyncio.Event()
         self._scan_at = 0.0
+        self._scrub_at = 0.0
         self._known: set[Uid] = set()
-        self._held: list[Lease] = []
+        self._purging: list[Lease] = []
+        self._scrubbing: list[Lease] = []
         self._has_backlog = False  # whether there was more to take than may be held
         self._failures: dict[Uid, int] = {}
 
@@ -53,43 +65,63 @@ class Worker:
 
     async def _wait(self) -> None:
         # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes together with the bell.
+        seconds: float = limits.JOB_POLL_SECONDS
+        if self._scrubbing:
+            seconds = min(seconds, max(self._scrub_at - time.monotonic(), 0))
         with suppress(TimeoutError):
-            async with asyncio.timeout(limits.JOB_POLL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._bell.wait()
 
     async def run_once(self) -> bool:
         """One pass: take what may run now, do one step of everything taken; whether there is more to do at once.
 
-        The steps go to the store together, which commits them together, and share the rows of one.
+        The steps go to the store together, which commits them together, and share the rows of one. What is ready to be
+        scrubbed is gathered for SCRUB_GATHER_SECONDS, since one scrub serves all of it.
         """
-        has_room = self._has_backlog and len(self._held) < limits.JOBS_HELD
-        if self._bell.is_set() or not self._held or has_room or time.monotonic() >= self._scan_at:
+        has_room = self._has_backlog and len(self._purging) < limits.JOBS_HELD
+        if self._bell.is_set() or not self._purging or has_room or time.monotonic() >= self._scan_at:
             self._bell.clear()
             self._scan_at = time.monotonic() + limits.JOB_POLL_SECONDS
             await self._take()
-        rows = max(limits.PURGE_ROWS // max(len(self._held), 1), limits.PURGE_ROWS_MIN)
-        await asyncio.gather(*(self._advance(lease, rows) for lease in list(self._held)))
-        return bool(self._held) or self._has_backlog
+        rows = max(limits.PURGE_ROWS // max(len(self._purging), 1), limits.PURGE_ROWS_MIN)
+        await asyncio.gather(*(self._advance(lease, rows) for lease in list(self._purging)))
+        if self._scrubbing and time.monotonic() >= self._scrub_at:
+            await self._scrub()
+        return bool(self._purging) or self._has_backlog
 
     async def _take(self) -> None:
-        """Claim jobs, one of each tenant in turn, until there is none or as many are held as may be."""
+        """Claim jobs, some of each tenant in turn, until there is none or as many are held as may be."""
         waiting = await self._waiting_tenants()
-        while waiting and len(self._held) < limits.JOBS_HELD:
-            for tenant_id in waiting[: limits.JOBS_HELD - len(self._held)]:
-                lease = await self._claim(tenant_id)
-                if lease is None:
+        while waiting and (room := limits.JOBS_HELD - len(self._purging)) > 0 and not self._has_enough_to_scrub:
+            for tenant_id in waiting[:room]:
+                leases = await self._claim(tenant_id)
+                if not leases:
                     waiting.remove(tenant_id)
-                else:
-                    self._held.append(lease)
+                for lease in leases:
+                    self._hold(lease)
         self._has_backlog = bool(waiting)
 
-    async def _claim(self, tenant_id: Uid) -> Lease | None:
-        """A job of the tenant; None too when the store refuses, since it may refuse this tenant only."""
+    @property
+    def _has_enough_to_scrub(self) -> bool:
+        return len(self._scrubbing) >= limits.SCRUBS_AT_ONCE
+
+    def _hold(self, lease: Lease) -> None:
+        if lease.state != SCRUBBING:
+            self._purging.append(lease)
+            return
+        if not self._scrubbing:
+            self._scrub_at = time.monotonic() + limits.SCRUB_GATHER_SECONDS
+        self._scrubbing.append(lease)
+        if self._has_enough_to_scrub:
+            self._scrub_at = 0.0  # their leases would run out while more is gathered
+
+    async def _claim(self, tenant_id: Uid) -> list[Lease]:
+        """Jobs of the tenant; none too when the store refuses, since it may refuse this tenant only."""
         try:
             return await self._store.deletions.claim(tenant_id, self._node, limits.JOB_LEASE_SECONDS)
         except StoreError as error:
             _log.warning("deletion not claimed", extra={"code": error.code})
-            return None
+            return []
 
     async def _waiting_tenants(self) -> list[Uid]:
         """The tenants with work that may run now, those that wait longest first.
@@ -108,26 +140,66 @@ class Worker:
 
     async def release(self) -> None:
         """Give back what is held, at the orderly end of the process: another need not wait for the leases."""
-        self._held.clear()
+        self._purging.clear()
+        self._scrubbing.clear()
         try:
-            await self._store.deletions.release(self._node)
-        except StoreError as error:
-            _log.warning("deletions not given back", extra={"code": error.code})
+            async with asyncio.timeout(limits.GOODBYE_SECONDS):
+                await self._store.deletions.release(self._node)
+        except (StoreError, TimeoutError) as error:
+            _log.warning("deletions not given back", extra=describe(error))
 
     async def _advance(self, lease: Lease, rows: int) -> None:
+        """One step of a job."""
         try:
             step = await self._store.deletions.step(lease, self._node, rows, limits.JOB_LEASE_SECONDS)
-        except NotFound:
-            self._held.remove(lease)
-            _log.warning("lease of a deletion lost", extra={"deletion": text_of(lease.deletion_id)})
+            if step.is_blocked:
+                self._purging.remove(lease)
+                await self._store.deletions.postpone(lease, self._node, None, limits.JOB_BLOCKED_SECONDS)
+                return
+            for session_key, place in step.files:
+                await self._clear_files(lease, session_key, place)
         except Exception as error:  # noqa: BLE001  a mistake of ours, too, stops this job only and not the others
-            self._held.remove(lease)
-            await self._postpone(lease, error)
+            await self._give_up(lease, error)
+            return
+        self._failures.pop(lease.deletion_id, None)
+        if step.state == SCRUBBING:
+            self._purging.remove(lease)
+            self._hold(Lease(lease.tenant_id, lease.deletion_id, SCRUBBING))
+
+    async def _clear_files(self, lease: Lease, session_key: Uid, place: str) -> None:
+        """Remove the directory of a sandbox, then note that it is gone: who is killed between the two begins again."""
+        if self._remove_files is None:
+            raise SandboxFailed("nobody here can remove the files of a sandbox")
+        count = await self._remove_files(lease.tenant_id, session_key, place)
+        await self._store.deletions.clear_files(lease, self._node, session_key, count)
+
+    async def _scrub(self) -> None:
+        """Scrub once for all that waits for it, and end each with its receipt."""
+        leases, self._scrubbing = self._scrubbing, []
+        try:
+            bytes_state = await self._store.scrub()
+        except Exception as error:  # noqa: BLE001  as above
+            await asyncio.gather(*(self._give_up(lease, error) for lease in leases))
+            return
+        await asyncio.gather(*(self._complete(lease, bytes_state) for lease in leases))
+
+    async def _complete(self, lease: Lease, bytes_state: str) -> None:
+        try:
+            await self._receipts.complete(lease, self._node, bytes_state)
+        except Exception as error:  # noqa: BLE001  as above
+            await self._give_up(lease, error)
+            return
+        self._failures.pop(lease.deletion_id, None)
+        _log.info("deletion done", extra={"deletion": text_of(lease.deletion_id)})
+
+    async def _give_up(self, lease: Lease, error: Exception) -> None:
+        """Let go of a job whose step failed: a lost lease is no failed attempt, anything else is tried again later."""
+        if lease in self._purging:
+            self._purging.remove(lease)
+        if isinstance(error, NotFound):
+            _log.warning("lease of a deletion lost", extra={"deletion": text_of(lease.deletion_id)})
         else:
-            self._failures.pop(lease.deletion_id, None)
-            if step.is_done:
-                self._held.remove(lease)
-                _log.info("deletion done", extra={"deletion": text_of(lease.deletion_id)})
+            await self._postpone(lease, error)
 
     async def _postpone(self, lease: Lease, error: Exception) -> None:
         code = error.code if isinstance(error, AntiphonError) else _UNFORESEEN

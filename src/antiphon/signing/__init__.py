@@ -1,0 +1,1 @@
+"""Signing: the keys of receipts, and the files in which receipts stand beside the database."""
