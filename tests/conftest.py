@@ -13,12 +13,15 @@ from antiphon.api.honcho.routes import Honcho
 from antiphon.api.lexicon.routes import Lexicon
 from antiphon.api.lexicon.socket import ChatSocket
 from antiphon.api.metrics import Metrics
+from antiphon.api.native.routes import SOCKET_PATH, Native
 from antiphon.api.recoup.routes import Recoup
 from antiphon.api.server import Server
 from antiphon.api.system.routes import System
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import TenantNameTaken
 from antiphon.stores.sqlite.store import SqliteStore
+from antiphon.streams.live import LiveStreams
+from tests.receipts import receipts_of
 from tests.scripted_agent import ScriptedAgent
 
 MakeKey = Callable[..., Awaitable[str]]
@@ -39,9 +42,16 @@ def agent() -> ScriptedAgent:
 
 
 @pytest.fixture
-async def instance(store: SqliteStore, agent: ScriptedAgent) -> AsyncIterator[Instance]:
+async def instance(store: SqliteStore, agent: ScriptedAgent, tmp_path: Path) -> AsyncIterator[Instance]:
     """An instance at work; a token is a word."""
-    made = Instance(store, agent, lambda text: len(text.split()), default_model="scripted")
+    made = Instance(
+        store,
+        agent,
+        lambda text: len(text.split()),
+        default_model="scripted",
+        streams=LiveStreams(store),
+        receipts=receipts_of(store, tmp_path),
+    )
     async with made.running():
         yield made
 
@@ -55,15 +65,16 @@ def server(instance: Instance) -> Server:
 def build_server(instance: Instance, requests_per_minute: int) -> Server:
     """The server as `app` composes it."""
     metrics = Metrics()
-    lexicon = Lexicon(instance, requests_per_minute)
+    lexicon, native = Lexicon(instance, requests_per_minute), Native(instance)
     dialects = {
+        "/antiphon/v1": native,
         "/api": Recoup(instance),
         "/api/v1": lexicon,
         "/ws": lexicon,
         "/v3": Honcho(instance),
         "": System(instance, metrics),
     }
-    return Server(dialects, {"/ws/chat": ChatSocket(instance)}, metrics)
+    return Server(dialects, {"/ws/chat": ChatSocket(instance), SOCKET_PATH: native.sockets}, metrics)
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     return {**clean, "ANTIPHON_DATA_DIR": str(data_dir), "ANTIPHON_MODEL_URL": NO_MODEL, **more}
 
 
-def command(data_dir: Path, *words: str) -> dict[str, Any]:
+def command(data_dir: Path, *words: str, **more: str) -> dict[str, Any]:
     """The JSON that a command prints. Raises CalledProcessError when it fails."""
     done = subprocess.run(
-        [*PROGRAM, *words, "--json"], env=environment(data_dir), capture_output=True, text=True, check=True
+        [*PROGRAM, *words, "--json"], env=environment(data_dir, **more), capture_output=True, text=True, check=True
     )
     answer = json.loads(done.stdout)
     assert isinstance(answer, dict)

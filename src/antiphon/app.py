@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from antiphon.cli.main import run
 from antiphon.cli.parts import Parts, Say, Served
-from antiphon.core.instance import Instance
+from antiphon.core.instance import Instance, no_tools
 from antiphon.core.messages import TokenCounter
 from antiphon.core.ports import Agent, Store
+from antiphon.core.ports.sandboxes import SandboxProvider
+from antiphon.core.ports.signing import Keyring, Verifier
+from antiphon.core.ports.streams import Streams
+from antiphon.core.ports.webhooks import Sender
+from antiphon.core.tools import Tools
+from antiphon.core.turns import ToolsOf
 from antiphon.domain.errors import StoreFailed
-from antiphon.settings import Settings
+from antiphon.domain.receipts import SigningKey
+from antiphon.settings import PYDANTIC_AI, BadSetting, Settings
+from antiphon.stores.scan import files_of, scan
 
 _LOCAL_MODEL = "SmolLM2-135M-Instruct"
 _UNNAMED_MODEL = "default"
+_NO_DRIVER = "PostgreSQL needs the extra: pip install 'antiphon[postgres]'"
 
 
 def _start_logs(settings: Settings) -> None:
@@ -28,14 +40,22 @@ async def _open_store(settings: Settings) -> Store:
         try:
             from antiphon.stores.postgres.store import PostgresStore  # optional: its driver is an extra
         except ModuleNotFoundError:
-            raise StoreFailed("PostgreSQL needs the extra: pip install 'antiphon[postgres]'") from None
+            raise StoreFailed(_NO_DRIVER) from None
         return await PostgresStore.open(settings.database_url)
     from antiphon.stores.sqlite.store import SqliteStore  # lazy: not every command needs a database
 
     return await SqliteStore.open(settings.data_dir)
 
 
+def _make_streams(store: Store) -> Streams:
+    from antiphon.streams.live import LiveStreams  # lazy: only a server has streams
+
+    return LiveStreams(store)
+
+
 def _make_agent(settings: Settings, say: Say) -> Agent:
+    if settings.agent == PYDANTIC_AI:
+        return _make_pydantic_agent(settings)
     from antiphon.agent.local import LocalAgent  # lazy: only a server has an agent
     from antiphon.agent.openai_chat import OpenAiAgent  # lazy: its HTTP client takes a tenth of a second
 
@@ -44,9 +64,42 @@ def _make_agent(settings: Settings, say: Say) -> Agent:
     return OpenAiAgent(settings.model_url, settings.model_key, settings.model)
 
 
+def _make_pydantic_agent(settings: Settings) -> Agent:
+    try:
+        from antiphon.agent.pydantic_agent import PydanticAgent  # optional: the library is an extra
+    except ModuleNotFoundError:
+        raise BadSetting("ANTIPHON_AGENT=pydantic-ai needs the extra: pip install 'antiphon[agent]'") from None
+    if settings.model is None and settings.model_url is None:
+        raise BadSetting("ANTIPHON_AGENT=pydantic-ai needs ANTIPHON_MODEL=PROVIDER:MODEL, or ANTIPHON_MODEL_URL")
+    return PydanticAgent(settings.model, settings.model_url, settings.model_key)
+
+
+def _make_tools(settings: Settings, store: Store) -> ToolsOf:
+    return Tools(store).for_chat if settings.tools == "on" else no_tools
+
+
+def _make_sandboxes(settings: Settings) -> SandboxProvider:
+    from antiphon.sandbox.bubblewrap import BubblewrapSandboxes  # lazy: not every command needs them
+
+    return BubblewrapSandboxes(settings.data_dir)
+
+
+def _make_sender(settings: Settings) -> Sender:
+    from antiphon.webhooks.sender import HttpSender  # lazy: its HTTP client takes a tenth of a second
+
+    return HttpSender(allow_private=settings.webhook_private == "allow")
+
+
+def _webhook_secret(settings: Settings) -> str:
+    from antiphon.webhooks.secret_file import read_or_make  # lazy: only a server has webhooks
+
+    return settings.webhook_secret or read_or_make(settings.data_dir)
+
+
 def _model_name(settings: Settings) -> str:
     """The name shown for a chat without a model of its own. One that is not set is looked up at the first answer."""
-    return _LOCAL_MODEL if settings.model_url is None else settings.model or _UNNAMED_MODEL
+    is_local = settings.model_url is None and settings.agent != PYDANTIC_AI
+    return _LOCAL_MODEL if is_local else settings.model or _UNNAMED_MODEL
 
 
 async def _warm_up(agent: Agent) -> None:
@@ -70,21 +123,31 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
     from antiphon.api.lexicon.routes import Lexicon  # lazy: only a server has dialects
     from antiphon.api.lexicon.socket import ChatSocket  # lazy: only a server has dialects
     from antiphon.api.metrics import Metrics  # lazy: only a server has dialects
+    from antiphon.api.native.routes import SOCKET_PATH, Native  # lazy: only a server has dialects
     from antiphon.api.recoup.routes import Recoup  # lazy: only a server has dialects
     from antiphon.api.server import Server  # lazy: only a server has dialects
     from antiphon.api.system.routes import System  # lazy: only a server has dialects
 
     metrics = Metrics()
     lexicon = Lexicon(instance, settings.rest_rate_limit)
+    native = Native(instance)
     sockets = ChatSocket(instance)
     dialects = {
+        "/antiphon/v1": native,
         "/api": Recoup(instance),
         "/api/v1": lexicon,
         "/ws": lexicon,
         "/v3": Honcho(instance),
         "": System(instance, metrics),
     }
-    return Served(Server(dialects, {"/ws/chat": sockets}, metrics), sockets.close_all)
+
+    async def close_sockets(grace_seconds: float) -> None:
+        await asyncio.gather(sockets.close_all(grace_seconds), native.sockets.close_all(grace_seconds))
+
+    return Served(
+        Server(dialects, {"/ws/chat": sockets, SOCKET_PATH: native.sockets}, metrics),
+        close_sockets,
+    )
 
 
 def _install_models(say: Say) -> None:
@@ -93,15 +156,65 @@ def _install_models(say: Say) -> None:
     models.install(say)
 
 
+def _make_keyring(settings: Settings) -> Keyring:
+    from antiphon.signing.ed25519 import FileKeyring  # lazy: not every command needs cryptography
+
+    return FileKeyring(settings.data_dir)
+
+
+def _make_verifier() -> Verifier:
+    from antiphon.signing.ed25519 import verify_signature  # lazy: not every command needs cryptography
+
+    return verify_signature
+
+
+def _read_public_keys(content: bytes) -> list[SigningKey]:
+    from antiphon.signing.ed25519 import read_public_keys  # lazy: not every command needs cryptography
+
+    return read_public_keys(content)
+
+
+def _scan_files(data_dir: Path, needles: Sequence[bytes]) -> list[tuple[int, str, int]]:
+    return [(hit.needle, hit.file, hit.offset) for hit in scan(files_of(data_dir), needles)]
+
+
+async def _distribute(settings: Settings, is_dry: bool, tell: Callable[[Mapping[str, str]], None]) -> None:
+    if settings.database_url is None:
+        raise StoreFailed(
+            "a SQLite database is one file and cannot be distributed: "
+            "name the coordinator by ANTIPHON_DATABASE_URL or --database-url"
+        )
+    try:
+        from antiphon.stores.postgres.distribution import Step, distribute  # optional: its driver is an extra
+    except ModuleNotFoundError:
+        raise StoreFailed(_NO_DRIVER) from None
+
+    def on_step(step: Step) -> None:
+        state = "already" if step.is_done else "planned" if is_dry else "done"
+        tell({"table": step.table, "kind": step.kind, "statement": step.statement, "state": state})
+
+    await distribute(settings.database_url, is_dry=is_dry, on_step=on_step)
+
+
 PARTS = Parts(
     start_logs=_start_logs,
     open_store=_open_store,
+    make_streams=_make_streams,
     make_agent=_make_agent,
+    make_tools=_make_tools,
+    make_sandboxes=_make_sandboxes,
+    make_sender=_make_sender,
+    webhook_secret=_webhook_secret,
     model_name=_model_name,
     warm_up=_warm_up,
     token_counter=_token_counter,
     build_server=_build_server,
     install_models=_install_models,
+    make_keyring=_make_keyring,
+    make_verifier=_make_verifier,
+    scan_files=_scan_files,
+    read_public_keys=_read_public_keys,
+    distribute=_distribute,
 )
 """What the commands work with."""
 

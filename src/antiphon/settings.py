@@ -23,10 +23,14 @@ SECRETS = frozenset({"model_key", "jwt_secret", "webhook_secret"})
 OPTION, ENVIRONMENT, DEFAULT = "option", "environment", "default"
 """Where a value can come from."""
 
+OPENAI, PYDANTIC_AI = "openai", "pydantic-ai"
+"""The values of `agent`: who asks the model."""
+
 _INTERNAL = frozenset({"ANTIPHON_LOCAL_MODEL_KEY"})  # handed to the process of the local model, by us
 _NOT_REPEATED = SECRETS | {"database_url", "model_url", "embeddings_url"}  # a URL may hold a password
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65_535
+_SECRET_CHARACTERS_MIN = 24
 _DIGITS_MAX = 9
 
 
@@ -45,6 +49,9 @@ class Settings:
     model_url: str | None = None
     model_key: str | None = None
     model: str | None = None
+    agent: str = OPENAI
+    tools: str = "on"
+    sandbox: str = "on"
     embeddings_url: str | None = None
     auth: str = "on"
     jwt_secret: str | None = None
@@ -182,6 +189,12 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def _secret(text: str) -> str:
+    if len(text) < _SECRET_CHARACTERS_MIN:
+        raise ValueError(f"a secret of at least {_SECRET_CHARACTERS_MIN} characters")
+    return text
+
+
 def _rate_limit(text: str) -> int:
     if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise ValueError("a number of requests a minute (0: no limit)")
@@ -206,7 +219,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "database_url": _database_url,
     "model_url": _url,
     "embeddings_url": _url,
+    "agent": _one_of(OPENAI, PYDANTIC_AI),
+    "tools": _one_of("on", "off"),
+    "sandbox": _one_of("on", "off"),
     "auth": _one_of("on", "off"),
+    "webhook_secret": _secret,
     "webhook_private": _one_of("refuse", "allow"),
     "rest_rate_limit": _rate_limit,
     "log_level": _one_of(*_LOG_LEVELS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,18 @@ import pytest
 
 from antiphon.agent import models
 from antiphon.agent.local import LocalAgent
-from antiphon.core.ports import Finished, TextDelta, Utterance
+from antiphon.core.ports import (
+    CallAnswered,
+    CallDelta,
+    CallMade,
+    CallRefused,
+    Finished,
+    StepBegan,
+    StepDone,
+    TextDelta,
+    Utterance,
+)
+from antiphon.core.tools import CurrentTime
 from antiphon.domain.errors import AgentFailed
 
 PARENT = """
@@ -71,7 +83,7 @@ def sockets_of(pid: int) -> set[str]:
 
 async def answer(agent: LocalAgent, *texts: str) -> tuple[list[str], Finished]:
     """The pieces and the end of an answer to the last of these texts."""
-    events = [event async for event in agent.answer([Utterance("user", text) for text in texts])]
+    events = [event async for event in agent.run_turn([Utterance("user", text) for text in texts])]
     end = events.pop()
     assert isinstance(end, Finished)
     return [event.text for event in events if isinstance(event, TextDelta)], end
@@ -93,11 +105,41 @@ async def test_answer__and_the_process_ends_with_close(agent: LocalAgent) -> Non
 @pytest.mark.parametrize("texts", [["你好" * 2000], ["😀" * 2000], ["😀"] * 300], ids=["chinese", "emoji", "many"])
 async def test_answer__no_history_is_more_than_the_model_reads(agent: LocalAgent, texts: list[str]) -> None:
     """What a model this small says to it is another matter: often nothing."""
-    async with aclosing(agent.answer([Utterance("user", text) for text in texts])) as events:
+    async with aclosing(agent.run_turn([Utterance("user", text) for text in texts])) as events:
         try:
+            assert await anext(events) == StepBegan()
             assert isinstance(await anext(events), TextDelta)
         except AgentFailed as failed:
             assert failed.message == "the model gave no text"  # noqa: PT017  either end is a good one
+
+
+async def test_tool__one_that_is_named_is_used(agent: LocalAgent) -> None:
+    history = [Utterance("user", "Use current_time: what time is it?")]
+    events = [event async for event in agent.run_turn(history, [CurrentTime()])]
+    (made,) = [event for event in events if isinstance(event, CallMade)]
+    assert made.name == "current_time"
+    assert set(json.loads(made.arguments)) <= {"time_zone"}  # the schema binds it; what it fills in is another matter
+    (answered,) = [event for event in events if isinstance(event, CallAnswered | CallRefused)]
+    assert answered.id == made.id
+    assert [type(event) for event in events].count(StepBegan) == 2
+    after = events[events.index(answered) :]
+    assert any(isinstance(event, TextDelta) for event in after)
+    assert isinstance(events[-1], Finished)
+
+
+async def test_tool__one_that_is_not_named_is_not_used(agent: LocalAgent) -> None:
+    events = [event async for event in agent.run_turn([Utterance("user", "Say hello.")], [CurrentTime()])]
+    assert {type(event) for event in events} == {StepBegan, TextDelta, StepDone, Finished}
+
+
+async def test_tool__leaving_while_its_arguments_are_written(agent: LocalAgent) -> None:
+    history = [Utterance("user", "Use current_time: what time is it?")]
+    async with aclosing(agent.run_turn(history, [CurrentTime()])) as events:
+        async for event in events:
+            if isinstance(event, CallDelta):
+                break
+    pieces, _ = await answer(agent, "Say hello.")
+    assert pieces
 
 
 async def test_answer__a_process_that_died_is_started_again(agent: LocalAgent) -> None:

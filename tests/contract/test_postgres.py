@@ -9,12 +9,26 @@ from antiphon.stores.contract.concurrency import ConcurrencyContract
 from antiphon.stores.contract.connections import ConnectionContract, LeaseContract, SocketLimitContract
 from antiphon.stores.contract.deletions import DetachContract, PurgeContract, QueueContract
 from antiphon.stores.contract.fences import FenceContract
+from antiphon.stores.contract.forgetting import ForgettingContract
 from antiphon.stores.contract.isolation import IsolationContract
 from antiphon.stores.contract.keys import KeyContract
 from antiphon.stores.contract.messages import AuthorContract, ClientIdContract, FidelityContract, MessageContract
+from antiphon.stores.contract.orders import AfterContract, ListContract, PlanContract, UndoWindowContract
 from antiphon.stores.contract.participants import ParticipantContract
+from antiphon.stores.contract.receipts import ReceiptContract
+from antiphon.stores.contract.sandboxes import SandboxContract, SandboxDeletionContract
 from antiphon.stores.contract.sessions import MemberContract, SessionContract
+from antiphon.stores.contract.soundness import SoundnessContract
 from antiphon.stores.contract.tenants import TenantContract
+from antiphon.stores.contract.turn_races import TurnDeletionContract, TurnRaceContract
+from antiphon.stores.contract.turns import (
+    ClaimContract,
+    EndingContract,
+    RewindContract,
+    TurnEventContract,
+    TurnLeaseContract,
+)
+from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
 from antiphon.stores.postgres.store import PostgresStore
 
 
@@ -71,6 +85,27 @@ class TestLeases(LeaseContract): ...
 class TestSocketLimits(SocketLimitContract): ...
 
 
+class TestClaims(ClaimContract): ...
+
+
+class TestRewinds(RewindContract): ...
+
+
+class TestTurnEvents(TurnEventContract): ...
+
+
+class TestEndings(EndingContract): ...
+
+
+class TestTurnLeases(TurnLeaseContract): ...
+
+
+class TestTurnRaces(TurnRaceContract): ...
+
+
+class TestTurnDeletions(TurnDeletionContract): ...
+
+
 class TestDetach(DetachContract): ...
 
 
@@ -87,3 +122,39 @@ class TestIsolation(IsolationContract): ...
 
 
 class TestConcurrency(ConcurrencyContract): ...
+
+
+class TestWebhooks(WebhookContract): ...
+
+
+class TestOutbox(OutboxContract): ...
+
+
+class TestCouriers(CourierContract): ...
+
+
+class TestSandboxes(SandboxContract): ...
+
+
+class TestSandboxDeletions(SandboxDeletionContract): ...
+
+
+class TestForgetting(ForgettingContract): ...
+
+
+class TestReceipts(ReceiptContract): ...
+
+
+class TestSoundness(SoundnessContract): ...
+
+
+class TestAfter(AfterContract): ...
+
+
+class TestPlans(PlanContract): ...
+
+
+class TestUndoWindow(UndoWindowContract): ...
+
+
+class TestLists(ListContract): ...

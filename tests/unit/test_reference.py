@@ -12,6 +12,7 @@ import typer
 from antiphon.api.honcho.errors import TABLE
 from antiphon.api.lexicon.errors import ANSWERS
 from antiphon.api.metrics import Metrics
+from antiphon.api.native.errors import ROWS as NATIVE
 from antiphon.api.recoup.errors import ROWS
 from antiphon.api.server import Server
 from antiphon.app import PARTS
@@ -47,11 +48,13 @@ def test_every_limit_is_documented_with_its_value() -> None:
 
 def test_every_code_of_the_core_is_documented_with_its_answers() -> None:
     told = rows("errors")
-    everywhere = ANSWERS.keys() & ROWS.keys() & TABLE.keys()
+    everywhere = ANSWERS.keys() & ROWS.keys() & TABLE.keys() & NATIVE.keys()
     assert everywhere >= {"error", "chat_not_found", "store_unavailable"}
     for code in everywhere:
         answer = ANSWERS[code]
-        assert told[code][2:] == [str(ROWS[code].status), f"{answer.status} `{answer.error_code}`", str(TABLE[code][0])]
+        native = f"{NATIVE[code].status} `{NATIVE[code].code}`"
+        others = [str(ROWS[code].status), f"{answer.status} `{answer.error_code}`", str(TABLE[code][0])]
+        assert told[code][2:] == [*others, native]
 
 
 def test_every_code_of_the_edges_is_documented() -> None:

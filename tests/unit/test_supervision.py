@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from antiphon.stores.sqlite.store import SqliteStore
+from antiphon.streams.live import LiveStreams
+from tests.receipts import receipts_of
 from tests.scripted_agent import ScriptedAgent
 
 
 async def test_work_that_breaks_is_logged_and_begun_again(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(limits, "WORK_RESTART_SECONDS", 0.001)
-    instance = Instance(store, ScriptedAgent(), len, "none")
+    instance = Instance(store, ScriptedAgent(), len, "none", LiveStreams(store), receipts_of(store, tmp_path))
     begun = 0
     third = asyncio.Event()
 
@@ -39,8 +42,8 @@ async def test_work_that_breaks_is_logged_and_begun_again(
     assert "what somebody wrote" not in caplog.text
 
 
-async def test_leaving_ends_the_work(store: SqliteStore) -> None:
-    instance = Instance(store, ScriptedAgent(), len, "none")
+async def test_leaving_ends_the_work(store: SqliteStore, tmp_path: Path) -> None:
+    instance = Instance(store, ScriptedAgent(), len, "none", LiveStreams(store), receipts_of(store, tmp_path))
     before = asyncio.all_tasks()
     async with instance.running():
         assert {task.get_name() for task in asyncio.all_tasks() - before} >= {"keys", "leases", "purges"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from antiphon.api.http import Reply, Request
+from antiphon.api.http import Reply, Request, StreamReply
 from antiphon.api.routing import RouteTable
 from antiphon.domain.errors import AntiphonError
 
@@ -16,7 +16,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     routes: RouteTable
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: Request) -> Reply | StreamReply:
         """The answer to a request. Raises AntiphonError, which the server hands to `refuse`."""
         return await self.routes.match(request).handler(request)
 

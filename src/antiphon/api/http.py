@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -16,6 +16,9 @@ from antiphon.domain.keys import Principal
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+ABORT = "antiphon.abort"
+"""Where a scope holds the function that cuts its connection, when its server gives one."""
 
 JSON = (b"content-type", b"application/json")
 
@@ -38,6 +41,26 @@ class Reply(msgspec.Struct):
 
     status: int
     body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = []
+
+
+class Pieces(Protocol):
+    """A body that comes to be: pieces in order, and a way to be let go of."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Itself."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of it, whether or not it was begun."""
+        ...
+
+
+class StreamReply(msgspec.Struct):
+    """An answer that is sent piece by piece as it comes to be; `pieces` is closed when the client leaves."""
+
+    status: int
+    pieces: Pieces
     headers: list[tuple[bytes, bytes]] = []
 
 
@@ -91,6 +114,16 @@ class Request:
             headers = self._headers = dict(self.scope["headers"])
         value = headers.get(name)
         return None if value is None else value.decode("latin-1").strip()
+
+    def abort(self) -> None:
+        """Cut the connection at once, whatever still waits to be sent: for a client that does not read."""
+        if (cut := self.scope.get(ABORT)) is not None:
+            cut()
+
+    async def left(self) -> None:
+        """Returns when the client has left; the body must have been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     @property
     def query(self) -> dict[str, str]:

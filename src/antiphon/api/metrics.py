@@ -33,6 +33,9 @@ class Metrics:
         )
         self.sockets = Gauge("antiphon_sockets", "Sockets open in this process.", registry=self._registry)
         self.deletions = Gauge("antiphon_deletions_pending", "Deletions not yet done.", registry=self._registry)
+        self.deletions_overdue = Gauge(
+            "antiphon_deletions_overdue", "Deletions that should be done by now.", registry=self._registry
+        )
         self.deletion_age = Gauge(
             "antiphon_deletion_oldest_seconds",
             "Age of the oldest deletion not yet done.",

@@ -11,7 +11,7 @@ import msgspec
 import pydantic
 from pydantic.json_schema import models_json_schema
 
-from antiphon.api.routing import Route
+from antiphon.api.routing import Content, Route
 
 _REF = "#/components/schemas/{}"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -25,7 +25,7 @@ def document(
     security_schemes: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """The document of a dialect. `security_schemes` are alternatives of each other; public routes need none."""
-    types = [t for route in routes for t in (route.body, *route.answers.values()) if t is not None]
+    types = [_kind(t) for route in routes for t in (route.body, *route.answers.values()) if t is not None]
     schemas, components = _describe(types)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -79,8 +79,15 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
 def _response(status: int, answer: Any, media_type: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if answer is not None:
-        response["content"] = {media_type: {"schema": schemas[_key(answer)]}}
+        said = media_type if status < HTTPStatus.BAD_REQUEST else "application/json"
+        if isinstance(answer, Content):
+            said = answer.media_type
+        response["content"] = {said: {"schema": schemas[_key(_kind(answer))]}}
     return response
+
+
+def _kind(answer: Any) -> Any:
+    return answer.kind if isinstance(answer, Content) else answer
 
 
 def _key(kind: Any) -> Any:

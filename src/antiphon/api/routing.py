@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from antiphon.api.http import Reply, Request
+from antiphon.api.http import Reply, Request, StreamReply
 from antiphon.domain.errors import AntiphonError
 
-Handler = Callable[[Request], Awaitable[Reply]]
+Handler = Callable[[Request], Awaitable[Reply | StreamReply]]
 
 
 class RouteNotFound(AntiphonError):
@@ -41,11 +41,19 @@ class Query(msgspec.Struct, frozen=True):
     is_required: bool = False
 
 
+class Content(msgspec.Struct, frozen=True):
+    """A body of a media type of its own, for the document."""
+
+    kind: Any
+    media_type: str
+
+
 class Route(msgspec.Struct, frozen=True):
     """One operation. `path` has placeholders in braces; `answers` says which body each status has (None: no body).
 
     `body` is the type of the JSON body, or None; a body type that need not be sent is marked by `is_body_optional`.
-    A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe.
+    A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe; as a `Content` it is of another
+    media type than the route's.
     """
 
     method: str

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.websockets import WebSocket
 
 from antiphon.api.dialect import Dialect
-from antiphon.api.http import ClientGone, InternalFault, Receive, Reply, Request, Scope, Send
+from antiphon.api.http import (
+    ClientGone,
+    InternalFault,
+    Pieces,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    StreamReply,
+    split_path,
+)
 from antiphon.api.metrics import Metrics
 from antiphon.core.faults import describe
 from antiphon.domain.errors import AntiphonError
@@ -24,12 +35,13 @@ class Server:
     """All dialects behind one address.
 
     `dialects` maps a path prefix (`/v3`) to its dialect; the longest that fits is taken, and the one of the empty
-    prefix answers what is nobody's. `sockets` maps a path to the handler of its WebSockets.
+    prefix answers what is nobody's. `sockets` maps a path, perhaps with placeholders in braces, to the handler of its
+    WebSockets, which finds their values in the `path_params` of the socket.
     """
 
     def __init__(self, dialects: Mapping[str, Dialect], sockets: Mapping[str, SocketHandler], metrics: Metrics) -> None:
         self._prefixes = sorted(dialects.items(), key=lambda item: -len(item[0]))
-        self._sockets = dict(sockets)
+        self._sockets = [(path.split("/")[1:], handler) for path, handler in sockets.items()]
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +61,7 @@ class Server:
         began = time.perf_counter()
         request = Request(scope, receive)
         dialect = self._dialect_of(scope["path"])
+        reply: Reply | StreamReply
         try:
             reply = await dialect.respond(request)
         except AntiphonError as error:
@@ -60,16 +73,35 @@ class Server:
         except Exception as fault:  # noqa: BLE001  the last line of defence: whatever it is, the client gets its wire's error
             _log.error("unforeseen fault", extra={"request": request.id, **describe(fault)})
             reply = dialect.refuse(request, InternalFault())
+        if isinstance(reply, StreamReply):
+            self._metrics.observe(dialect.name, request, reply.status, time.perf_counter() - began)
+            await send_stream(request, reply, send)
+            return
         await send_reply(request, reply, send)
         self._metrics.observe(dialect.name, request, reply.status, time.perf_counter() - began)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self._sockets.get(scope["path"])
+        segments = split_path(scope.get("raw_path") or scope["path"].encode())
         socket = WebSocket(scope, receive, send)
-        if handler is None:
-            await socket.close()  # before accepting: the client sees an HTTP refusal
-            return
-        await handler(socket)
+        for path, handler in self._sockets:
+            if (params := _match(path, segments)) is not None:
+                scope["path_params"] = params
+                await handler(socket)
+                return
+        await socket.close()  # before accepting: the client sees an HTTP refusal
+
+
+def _match(path: Sequence[str], segments: Sequence[str]) -> dict[str, str] | None:
+    """The values of the placeholders of a path; None when the segments are not of that form."""
+    if len(path) != len(segments):
+        return None
+    params: dict[str, str] = {}
+    for part, segment in zip(path, segments, strict=True):
+        if part.startswith("{") and segment:
+            params[part[1:-1]] = segment
+        elif part != segment:
+            return None
+    return params
 
 
 async def send_reply(request: Request, reply: Reply, send: Send) -> None:
@@ -83,3 +115,28 @@ async def send_reply(request: Request, reply: Reply, send: Send) -> None:
         del headers[-2]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else reply.body})
+
+
+async def send_stream(request: Request, reply: StreamReply, send: Send) -> None:
+    """Send an answer piece by piece until it ends or the client leaves; `pieces` is closed either way."""
+    headers = [*reply.headers, (b"x-request-id", request.id.encode("latin-1"))]
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if request.method != "HEAD":
+            tasks = [asyncio.create_task(request.left()), asyncio.create_task(_send_pieces(reply.pieces, send))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("a stream broke", extra={"request": request.id, **describe(outcome)})
+        await reply.pieces.aclose()
+    if not tasks or (tasks[-1].done() and not tasks[-1].cancelled()):
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_pieces(pieces: Pieces, send: Send) -> None:
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -8,11 +8,14 @@ import typer
 from typer.core import TyperGroup
 
 from antiphon import __version__
-from antiphon.cli import deletions, keys, models, tenants
+from antiphon.cli import database, deletions, keys, models, receipts, tenants
+from antiphon.cli.delete import delete
+from antiphon.cli.doctor import doctor
 from antiphon.cli.output import complain
 from antiphon.cli.parts import Parts
 from antiphon.cli.serve import serve
 from antiphon.cli.settings import show_settings
+from antiphon.cli.worker import worker
 from antiphon.domain.errors import AntiphonError
 from antiphon.settings import BadSetting
 
@@ -45,9 +48,14 @@ program = typer.Typer(
     pretty_exceptions_enable=False,
 )
 program.command()(serve)
+program.command()(worker)
+program.command()(delete)
+program.command()(doctor)
 program.add_typer(tenants.commands, name="tenants")
 program.add_typer(keys.commands, name="keys")
 program.add_typer(deletions.commands, name="deletions")
+program.add_typer(receipts.commands, name="receipts")
+program.add_typer(database.commands, name="db")
 program.add_typer(models.commands, name="models")
 program.command("settings")(show_settings)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,6 +15,12 @@ import typer
 from antiphon.core.instance import Instance
 from antiphon.core.messages import TokenCounter
 from antiphon.core.ports import Agent, Store
+from antiphon.core.ports.sandboxes import SandboxProvider
+from antiphon.core.ports.signing import Keyring, Verifier
+from antiphon.core.ports.streams import Streams
+from antiphon.core.ports.webhooks import Sender
+from antiphon.core.turns import ToolsOf
+from antiphon.domain.receipts import SigningKey
 from antiphon.settings import Settings, read_settings
 
 T = TypeVar("T")
@@ -28,7 +35,7 @@ DataDir = Annotated[
     str | None, typer.Option("--data-dir", metavar="PATH", help="Where the data is kept.", show_default=False)
 ]
 DatabaseUrl = Annotated[
-    str | None, typer.Option("--database-url", metavar="URL", help="For a later version.", show_default=False)
+    str | None, typer.Option("--database-url", metavar="URL", help="PostgreSQL in place of a file.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -48,17 +55,31 @@ class Served:
 class Parts:
     """Factories. Nothing is opened, imported or asked before one of them is called.
 
-    `warm_up` gets an agent ready that takes its time, and raises AgentFailed; `install_models` fetches the local model.
+    `webhook_secret` is made when there is none, and raises StoreUnavailable when it cannot be kept; `warm_up` gets an
+    agent ready that takes its time, and raises AgentFailed; `install_models` fetches the local model;
+    `scan_files` searches every file of a data directory for strings, and tells which, where and at which byte;
+    `distribute` distributes the tables of the database, or only plans it, and tells of each `table` its `kind`,
+    `statement` and `state` (`already`, `done` or `planned`).
     """
 
     start_logs: Callable[[Settings], None]
     open_store: Callable[[Settings], Awaitable[Store]]
+    make_streams: Callable[[Store], Streams]
     make_agent: Callable[[Settings, Say], Agent]
+    make_tools: Callable[[Settings, Store], ToolsOf]
+    make_sandboxes: Callable[[Settings], SandboxProvider]
+    make_sender: Callable[[Settings], Sender]
+    webhook_secret: Callable[[Settings], str]
     model_name: Callable[[Settings], str]
     warm_up: Callable[[Agent], Awaitable[None]]
     token_counter: Callable[[], TokenCounter]
     build_server: Callable[[Instance, Settings], Served]
     install_models: Callable[[Say], None]
+    make_keyring: Callable[[Settings], Keyring]
+    make_verifier: Callable[[], Verifier]
+    scan_files: Callable[[Path, Sequence[bytes]], list[tuple[int, str, int]]]
+    read_public_keys: Callable[[bytes], list[SigningKey]]
+    distribute: Callable[[Settings, bool, Callable[[Mapping[str, str]], None]], Coroutine[Any, Any, None]]
 
 
 def parts_of(context: typer.Context) -> Parts:

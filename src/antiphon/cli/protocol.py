@@ -7,11 +7,19 @@ seconds), trailers of a chunked body are merged into the headers, and a body aft
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from antiphon.domain import limits
+
+ABORT = "antiphon.abort"
+"""Where a scope holds the function that cuts its connection; the layer above looks for it by this name.
+
+That of a socket takes the code and the reason of the close.
+"""
 
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 
@@ -61,6 +69,7 @@ class StrictProtocol(HttpToolsProtocol):
         """See uvicorn; a request that asks for an upgrade has no body that could be told from what follows."""
         self._is_in_head = False
         self._forget_timer()
+        cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             return
@@ -99,3 +108,23 @@ class StrictProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol with a way to end a socket whose client does not read."""
+
+    def handle_connect(self, event: Any) -> None:
+        """See uvicorn; the application runs only after this."""
+        super().handle_connect(event)
+        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            cast("dict[str, Any]", self.scope)[ABORT] = self.cut
+
+    def cut(self, code: int, reason: str) -> None:
+        """Put the close behind what waits to be sent, without waiting; break the connection soon after, read or not."""
+        if self.disconnected or self.close_sent:
+            return
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.writable.set()  # what waits there to write more is refused, now that the close is sent
+        self.close_timer = self.loop.call_later(limits.SOCKET_CLOSE_SECONDS, self.transport.abort)

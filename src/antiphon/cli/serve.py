@@ -24,6 +24,16 @@ def serve(
         typer.Option(metavar="URL", help="An OpenAI-compatible server [the local model].", show_default=False),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model to ask.", show_default=False)] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(metavar="openai|pydantic-ai", help="Who asks the model [openai].", show_default=False),
+    ] = None,
+    tools: Annotated[
+        str | None, typer.Option(metavar="on|off", help="Offer tools to the model [on].", show_default=False)
+    ] = None,
+    sandbox: Annotated[
+        str | None, typer.Option(metavar="on|off", help="Give sessions sandboxes [on].", show_default=False)
+    ] = None,
     embeddings_url: Annotated[
         str | None, typer.Option(metavar="URL", help="For a later version.", show_default=False)
     ] = None,
@@ -31,7 +41,8 @@ def serve(
         str | None, typer.Option(metavar="on|off", help="off: no keys, on loopback only [on].", show_default=False)
     ] = None,
     webhook_private: Annotated[
-        str | None, typer.Option(metavar="refuse|allow", help="For a later version.", show_default=False)
+        str | None,
+        typer.Option(metavar="refuse|allow", help="Webhooks to private addresses [refuse].", show_default=False),
     ] = None,
     rest_rate_limit: Annotated[
         str | None,

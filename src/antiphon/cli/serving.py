@@ -1,8 +1,8 @@
 """A server's life: start, say `ready`, serve, and stop in good order.
 
-Stopping is ours, not uvicorn's, which would close every socket before any code of ours runs: no new connections, then
-answers under way may finish and sockets are closed, then requests finish, then the background work ends and the store
-is closed.
+Stopping is ours, not uvicorn's, which would close every socket before any code of ours runs: no new connections; then
+turns end as interrupted, with their texts kept, and whoever follows them is told; attended answers may finish, and
+sockets are closed; then requests finish, then the background work ends and the store is closed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import uvloop
 
 from antiphon.cli.first_start import make_first_tenant, welcome
 from antiphon.cli.parts import Parts, Served
-from antiphon.cli.protocol import StrictProtocol
+from antiphon.cli.protocol import SocketProtocol, StrictProtocol
+from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.faults import describe
 from antiphon.core.instance import Instance
 from antiphon.core.ports import Agent
@@ -83,7 +84,7 @@ async def _serve(parts: Parts, settings: Settings, stop: _Stop) -> None:
         served = parts.build_server(instance, settings)
         server = _Server(_config(served, settings))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stack.push_async_callback(_stop_serving, server, served, serving)
+        stack.push_async_callback(_stop_serving, server, served, serving, instance)
         await _until_ready(listener, serving)
         stop.starting = None
         _print(f"ready {url}\n")
@@ -132,7 +133,7 @@ def _config(served: Served, settings: Settings) -> uvicorn.Config:
         served.application,
         loop="none",
         http=StrictProtocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=limits.FRAME_BYTES,
         ws_ping_interval=limits.SOCKET_PING_SECONDS,
@@ -157,6 +158,8 @@ def _listen(settings: Settings) -> socket.socket:
         )
     except OSError as error:
         raise CannotListen(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from None
+    # Connections inherit it. What the kernel takes for a client that does not read is memory too: megabytes otherwise.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES)
     listener.setblocking(False)
     return listener
 
@@ -174,18 +177,30 @@ async def _open(parts: Parts, settings: Settings, stack: AsyncExitStack) -> tupl
     stack.push_async_callback(store.close)
     agent = parts.make_agent(settings, _log.info)
     stack.push_async_callback(agent.close)
-    instance = Instance(store, agent, count_tokens, parts.model_name(settings))
+    instance = Instance(
+        store,
+        agent,
+        count_tokens,
+        parts.model_name(settings),
+        streams=parts.make_streams(store),
+        receipts=Receipts(store, parts.make_keyring(settings), parts.make_verifier()),
+        tools_of=parts.make_tools(settings, store),
+        sender=parts.make_sender(settings),
+        webhook_secret=parts.webhook_secret(settings),
+        sandboxes=parts.make_sandboxes(settings),
+        has_sandboxes=settings.sandbox == "on",
+    )
     await stack.enter_async_context(instance.running())
     return instance, agent
 
 
-async def _stop_serving(server: _Server, served: Served, serving: asyncio.Task[None]) -> None:
+async def _stop_serving(server: _Server, served: Served, serving: asyncio.Task[None], instance: Instance) -> None:
     ends = time.monotonic() + limits.STOP_GRACE_SECONDS
     server.stop_accepting()
     if not serving.done():
         try:
             async with asyncio.timeout(limits.STOP_GRACE_SECONDS + 1):
-                await served.close_sockets(limits.STOP_GRACE_SECONDS)
+                await asyncio.gather(_end_turns(instance), served.close_sockets(limits.STOP_GRACE_SECONDS))
         except Exception as fault:  # noqa: BLE001  the rest must be closed all the same
             _log.error("sockets not closed", extra=describe(fault))
         server.config.timeout_graceful_shutdown = max(1, int(ends - time.monotonic()))
@@ -193,6 +208,15 @@ async def _stop_serving(server: _Server, served: Served, serving: asyncio.Task[N
     await asyncio.wait({serving})
     if not serving.cancelled() and (broken := serving.exception()) is not None:
         _log.error("server broke", extra=describe(broken))
+
+
+async def _end_turns(instance: Instance) -> None:
+    """End the turns, whose followers then have their ends, and let go of those who follow turns of other processes.
+
+    uvicorn waits for streams that are open: they must have come to their ends before.
+    """
+    await instance.turns.close()
+    await instance.streams.close()
 
 
 async def _until_ready(listener: socket.socket, serving: asyncio.Task[None]) -> None:

@@ -41,6 +41,10 @@ class Chats:
         """The chat of that id."""
         return await self._store.chats.find(tenant_id, chat_id) if texts.is_client_id(chat_id) else None
 
+    async def find_by_key(self, tenant_id: Uid, key: Uid) -> Chat | None:
+        """The chat of that generation, while it is there."""
+        return await self._store.chats.find_by_key(tenant_id, key)
+
     async def get(self, tenant_id: Uid, chat_id: str) -> Chat:
         """The chat of that id. Raises ChatNotFound."""
         chat = await self.find(tenant_id, chat_id)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from antiphon.core.faults import describe
 from antiphon.core.ports import Store
 from antiphon.domain import limits
 from antiphon.domain.connections import Connection
@@ -39,6 +40,7 @@ class Connections:
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
         self._open: dict[Uid, dict[Uid, tuple[Connection, Closer]]] = defaultdict(dict)
+        self._opening: Counter[Uid] = Counter()
         self._closing: set[asyncio.Future[None]] = set()
         self._unclosed: list[Connection] = []
 
@@ -52,12 +54,17 @@ class Connections:
                 tenant_id, chat_key, participant_name, self.node, self._sockets_max, self._lease_seconds
             )
         )
+        self._opening[tenant_id] += 1
         try:
             connection = await asyncio.shield(opening)
+            self._open[tenant_id][connection.id] = (connection, on_lost)
         except asyncio.CancelledError:
             opening.add_done_callback(self._abandon)
             raise
-        self._open[tenant_id][connection.id] = (connection, on_lost)
+        finally:
+            self._opening[tenant_id] -= 1
+            if not self._opening[tenant_id]:
+                del self._opening[tenant_id]
         return connection
 
     def _abandon(self, opening: asyncio.Future[Connection]) -> None:
@@ -119,6 +126,17 @@ class Connections:
             chat = await self._store.chats.find_by_key(tenant_id, connection.chat_key)
             if on_lost := self._forget(connection):
                 on_lost(ChatNotFound() if chat is None else ConnectionNotFound())
+        await self._close_unknown(tenant_id, held)
+
+    async def _close_unknown(self, tenant_id: Uid, held: set[Uid]) -> None:
+        """Close what the store counts and nobody here has: a socket whose opening failed after it was committed.
+
+        A renewal, which is for the whole process, would keep it alive.
+        """
+        if not self._opening[tenant_id]:
+            late = {connection.id for connection in self._unclosed}
+            for connection_id in held - self._open.get(tenant_id, {}).keys() - late:
+                await self._store.connections.close(tenant_id, connection_id)
 
     async def keep_renewing(self) -> None:
         """Renew until cancelled. After a failure of the store it tries again soon: the leases outlast a few tries."""
@@ -134,9 +152,10 @@ class Connections:
         """Forget every socket of this process, at its orderly end."""
         self._open.clear()
         try:
-            await self._store.connections.close_node(self.node)
-        except StoreError as error:
-            _log.warning("connections not closed in the store", extra={"code": error.code})
+            async with asyncio.timeout(limits.GOODBYE_SECONDS):
+                await self._store.connections.close_node(self.node)
+        except (StoreError, TimeoutError) as error:
+            _log.warning("connections not closed in the store", extra=describe(error))
 
     @property
     def count(self) -> int:

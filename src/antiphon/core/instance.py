@@ -4,35 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from antiphon.core.chats import Chats
 from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
+from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
 from antiphon.core.faults import describe
 from antiphon.core.keys import Keys
 from antiphon.core.messages import Messages, TokenCounter
 from antiphon.core.participants import Participants
-from antiphon.core.ports import Agent, Store
+from antiphon.core.ports import Agent, Store, Tool
+from antiphon.core.ports.sandboxes import SandboxProvider
+from antiphon.core.ports.streams import Streams
+from antiphon.core.ports.webhooks import Sender
 from antiphon.core.replies import Replies
+from antiphon.core.sandboxes import Sandboxes
 from antiphon.core.sessions import Sessions
 from antiphon.core.tenants import Tenants
+from antiphon.core.turns import ToolsOf, Turns
+from antiphon.core.webhooks import Webhooks
 from antiphon.domain import limits
+from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Principal
 
 _log = logging.getLogger(__name__)
 
 
+def no_tools(_tenant_id: Uid, _chat_key: Uid) -> Sequence[Tool]:
+    """No tools at all."""
+    return ()
+
+
 class Instance:
-    """The verbs of one Antiphon over a store and an agent.
+    """The verbs of one Antiphon over a store, an agent with its tools, and live streams.
 
     `default_model` is the name shown for chats without one. `everybody` is set while authentication is off: then every
-    request is that principal's.
+    request is that principal's. Without a `sender` webhooks are kept and nothing is sent from this process;
+    `webhook_secret` is what their secrets are made from, without it one that nobody knows afterwards.
     """
 
-    def __init__(self, store: Store, agent: Agent, count_tokens: TokenCounter, default_model: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        agent: Agent,
+        count_tokens: TokenCounter,
+        default_model: str,
+        streams: Streams,
+        receipts: Receipts,
+        tools_of: ToolsOf = no_tools,
+        sender: Sender | None = None,
+        webhook_secret: str | None = None,
+        sandboxes: SandboxProvider | None = None,
+        *,
+        has_sandboxes: bool = True,
+    ) -> None:
         self.store = store
         self.agent = agent
         self.default_model = default_model
@@ -44,29 +73,52 @@ class Instance:
         self.chats = Chats(store)
         self.messages = Messages(store, count_tokens)
         self.connections = Connections(store)
-        self.worker = Worker(store)
-        self.deletions = Deletions(store, self.connections, self.worker.wake)
+        self.receipts = receipts
+        self.sandboxes = Sandboxes(store, sandboxes, is_on=has_sandboxes)
+        self.worker = Worker(store, receipts, remove_files=self.sandboxes.remove_files)
+        self.streams = streams
+        self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter)
+        self.deletions = Deletions(store, self._lose_chats, self.worker.wake)
         self.replies = Replies(store, self.messages, agent)
+        self.webhooks = Webhooks(store, sender, webhook_secret or secrets.token_urlsafe())
+
+    def _lose_chats(self, tenant_id: Uid, chat_keys: tuple[Uid, ...]) -> None:
+        """Close what is live on chats that are gone, in this process."""
+        self.turns.lose_chats(chat_keys)
+        self.connections.lose_chats(tenant_id, chat_keys)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Do the background work (keys, leases, purges) while inside; on leaving, end it and let go of sockets."""
+        """Do the background work (keys, leases, purges) while inside; on leaving, end it and let go of sockets.
+
+        Raises StoreError when the keys of the receipts cannot be made or read.
+        """
+        await self.receipts.start()
         tasks = [
             asyncio.create_task(_forever(name, work), name=name)
             for name, work in (
                 ("keys", self.keys.keep_fresh),
                 ("leases", self.connections.keep_renewing),
                 ("purges", self.worker.run),
+                ("turns", self.turns.keep_renewing),
+                ("dead turns", self.turns.keep_reaping),
+                ("followers", self.streams.keep_watch),
+                ("webhooks", self.webhooks.run),
+                ("sandboxes", self.sandboxes.run),
             )
         ]
         try:
             yield
         finally:
+            await self.turns.close()
+            await self.sandboxes.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.connections.close_all()
             await self.worker.release()
+            await self.webhooks.release()
+            await self.streams.close()
 
 
 async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:

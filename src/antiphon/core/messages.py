@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from antiphon.core.ports import Slice, Store
-from antiphon.domain import limits
+from antiphon.domain import ids, limits, texts
 from antiphon.domain.errors import InvalidInput, MessageNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Draft, Message, Page
@@ -71,6 +71,15 @@ class Messages:
         message = await self._store.messages.find(tenant_id, chat_key, message_id)
         if message is None:
             raise MessageNotFound
+        return message
+
+    async def find_shown(self, tenant_id: Uid, chat_key: Uid, shown_id: str) -> Message | None:
+        """The message that clients know by that id, in that chat: their own id, or `msg-` and the UUID of ours."""
+        if not texts.is_client_id(shown_id):
+            return None
+        message = await self._store.messages.find_by_client_id(tenant_id, chat_key, shown_id)
+        if message is None and (uid := ids.parse_message_id(shown_id)) is not None:
+            message = await self._store.messages.find(tenant_id, chat_key, uid)
         return message
 
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:

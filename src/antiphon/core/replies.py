@@ -12,7 +12,7 @@ from contextlib import aclosing
 import msgspec
 
 from antiphon.core.messages import Messages
-from antiphon.core.ports import Agent, Finished, Store, TextDelta, Utterance
+from antiphon.core.ports import Agent, AgentEvent, Finished, Store, TextDelta, Utterance
 from antiphon.domain import limits, texts
 from antiphon.domain.connections import Connection
 from antiphon.domain.errors import AgentFailed
@@ -58,11 +58,11 @@ class Replies:
         said = [Utterance(message.role, message.text) for message in history]
         pieces: list[str] = []
         end: Finished | None = None
-        async with aclosing(self._agent.answer(said, model)) as events:
+        async with aclosing(self._agent.run_turn(said, (), model)) as events:
             while (event := await self._next(events)) is not None:
                 if isinstance(event, Finished):
                     end = event
-                elif piece := _storable(event.text):
+                elif isinstance(event, TextDelta) and (piece := texts.storable(event.text)):
                     pieces.append(piece)
                     yield piece
         text = "".join(pieces)
@@ -71,7 +71,7 @@ class Replies:
         metadata = msgspec.json.encode({"model": end.model, "tokens_used": end.tokens_used}).decode()
         yield await self._append(connection, Draft(author=agent_name, role=ASSISTANT, text=text, metadata=metadata))
 
-    async def _next(self, events: AsyncGenerator[TextDelta | Finished, None]) -> TextDelta | Finished | None:
+    async def _next(self, events: AsyncGenerator[AgentEvent, None]) -> AgentEvent | None:
         """What the agent says next; None at its end. Raises AgentFailed when it says nothing for too long."""
         try:
             async with asyncio.timeout(self._silence_seconds):
@@ -97,10 +97,3 @@ class Replies:
             if not writing.cancelled():
                 writing.exception()  # looked at, so that nobody is told of a failure that nobody waits for
             raise
-
-
-def _storable(text: str) -> str:
-    """A piece of an answer without what no store keeps: NUL and lone surrogates."""
-    if texts.is_storable(text):
-        return text
-    return text.replace("\x00", "").encode("utf-8", "ignore").decode()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import sessions, texts
-from antiphon.domain.chats import Chat
+from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import InvalidInput, SessionNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.participants import Member, Participant
@@ -20,10 +20,19 @@ class Sessions:
         self._store = store
 
     async def create(
-        self, tenant_id: Uid, owner_id: Uid, title: str, artist_id: str | None = None, metadata: str = "{}"
+        self,
+        tenant_id: Uid,
+        owner_id: Uid,
+        title: str,
+        artist_id: str | None = None,
+        metadata: str = "{}",
+        model: str | None = None,
+        chat_title: str = DEFAULT_TITLE,
     ) -> tuple[Session, Chat]:
-        """A new session of the shape `multi` with its first chat, in one act."""
-        return await self._store.sessions.create_multi(tenant_id, owner_id, title, artist_id, None, metadata)
+        """A new session of the shape `multi` with its first chat (whose `model` and `chat_title` are), in one act."""
+        return await self._store.sessions.create_multi(
+            tenant_id, owner_id, title, artist_id, model, metadata, chat_title
+        )
 
     async def put_single(
         self,

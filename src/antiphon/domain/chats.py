@@ -15,6 +15,7 @@ class Chat(msgspec.Struct, frozen=True):
     `updated_at` moves with the row itself, `last_message_at` with its messages. `model` None means the server's
     default.
     `metadata` is a JSON object as text. `owner_name` is the name of the participant `owner_id`.
+    `active_turn` is the id of the shared turn that holds the chat's slot.
     """
 
     key: Uid
@@ -32,4 +33,4 @@ class Chat(msgspec.Struct, frozen=True):
     updated_at: int
     last_message_at: int | None
     last_answer_at: int | None
-    active_turn: str | None
+    active_turn: Uid | None

@@ -17,21 +17,32 @@ There is no HTTP status and no wire text here: each dialect has one table from `
     │   ├── ChatNotFound
     │   ├── MessageNotFound
     │   ├── KeyNotFound
-    │   └── ConnectionNotFound       the lease of a live socket is gone
+    │   ├── ConnectionNotFound       the lease of a live socket is gone
+    │   ├── DeletionNotFound
+    │   └── TurnNotFound
     ├── Conflict
     │   ├── ChatIdTaken              the id names a chat of another session
     │   ├── SessionIdTaken           the id names a chat or session that this call may not use
     │   ├── TenantNameTaken
     │   ├── ParticipantNameTaken
+    │   ├── MessageIdTaken           the chat has a message of that client's id
     │   ├── ChatIsLastOfSession
     │   ├── ChatHasActiveConnections
     │   ├── ChatHasActiveTurn
+    │   ├── PlanChanged              what a plan spoke of is not what is there now
+    │   ├── TurnOver                 the turn has ended, or its chat is gone: nothing may be added
+    │   ├── TurnStillRunning         the turn was told to stop and has not ended in time
+    │   ├── SandboxNotActive         what is asked for needs one, and the session has none
+    │   ├── SandboxStopping          the session's sandbox is on its way out
     │   └── TenantHasSessions
     ├── LimitExceeded                a named limit is reached
     │   ├── RateLimitExceeded
     │   ├── ConnectionLimitExceeded
     │   └── ChatFull
     ├── AgentFailed                  the model gave no usable answer
+    ├── ToolRefused                  a tool cannot do what the model asked of it
+    ├── SandboxFailed                the provider of sandboxes could not do it, and says why
+    ├── FollowerTooSlow              a stream is cut off: its reader does not keep up
     └── StoreError
         ├── StoreUnavailable         passes by itself: busy, disk full, out of reach
         ├── StoreFailed              anything else; nothing has changed
@@ -139,6 +150,18 @@ class ConnectionNotFound(NotFound):
     code = "connection_not_found"
 
 
+class DeletionNotFound(NotFound):
+    """There is no such deletion in this tenant."""
+
+    code = "deletion_not_found"
+
+
+class TurnNotFound(NotFound):
+    """There is no such turn in this tenant."""
+
+    code = "turn_not_found"
+
+
 class Conflict(AntiphonError):
     """The request does not fit the present state."""
 
@@ -169,6 +192,12 @@ class ParticipantNameTaken(Conflict):
     code = "participant_name_taken"
 
 
+class MessageIdTaken(Conflict):
+    """A message of that id exists already in the chat."""
+
+    code = "message_id_taken"
+
+
 class ChatIsLastOfSession(Conflict):
     """A session keeps at least one chat, and this is its last."""
 
@@ -191,9 +220,50 @@ class ChatHasActiveConnections(Conflict):
 
 
 class ChatHasActiveTurn(Conflict):
-    """An answer is being made in the chat."""
+    """An answer is being made in the chat.
+
+    `turn_id` names it (16 bytes) where that is known; `is_expired` says that its process is dead and only its slot is
+    left.
+    """
 
     code = "chat_has_active_turn"
+
+    def __init__(self, turn_id: bytes | None = None, *, is_expired: bool = False) -> None:
+        super().__init__()
+        self.turn_id = turn_id
+        self.is_expired = is_expired
+
+
+class PlanChanged(Conflict):
+    """What would be deleted is not what the plan said."""
+
+    code = "plan_changed"
+
+
+class TurnOver(Conflict):
+    """The turn is over."""
+
+    code = "turn_over"
+
+
+class TurnStillRunning(Conflict):
+    """The turn did not end in time."""
+
+    code = "turn_still_running"
+    is_retryable = True
+
+
+class SandboxNotActive(Conflict):
+    """The session has no active sandbox."""
+
+    code = "sandbox_not_active"
+
+
+class SandboxStopping(Conflict):
+    """The session's sandbox is still being stopped."""
+
+    code = "sandbox_stopping"
+    is_retryable = True
 
 
 class TenantHasSessions(Conflict):
@@ -242,6 +312,32 @@ class AgentFailed(AntiphonError):
     is_retryable = True
 
 
+class ToolRefused(AntiphonError):
+    """The tool cannot do that."""
+
+    code = "tool_refused"
+
+
+class SandboxFailed(AntiphonError):
+    """The sandbox could not be made, found or used.
+
+    `is_gone` says that there is nothing left to come back to; otherwise the next attempt may succeed.
+    """
+
+    code = "sandbox_failed"
+    is_retryable = True
+
+    def __init__(self, message: str | None = None, *, is_gone: bool = False) -> None:
+        super().__init__(message)
+        self.is_gone = is_gone
+
+
+class FollowerTooSlow(AntiphonError):
+    """The stream was cut off because its reader did not keep up."""
+
+    code = "follower_too_slow"
+
+
 class StoreError(AntiphonError):
     """The store could not do it."""
 
@@ -249,7 +345,9 @@ class StoreError(AntiphonError):
 
 
 class StoreUnavailable(StoreError):
-    """The store is busy, full or out of reach; nothing has changed, try again.
+    """The store is busy, full or out of reach; try again.
+
+    Nothing has changed, unless the way to a database broke while it was committing: then nobody knows.
 
     `retry_after_seconds` is a hint for the caller.
     """

@@ -27,6 +27,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 _SHORT = re.compile(r"[A-Za-z0-9_-]{21}")
 _FREE_MID, _FREE_LOW = 12, 62  # the bits of a UUID that are neither version nor variant
 _VERSION_7, _VARIANT = 7, 2
+_MESSAGE_PREFIX = "msg-"
 _GAP = b"\0\0"
 _LANE_BYTES = 16 + len(_GAP)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -72,6 +73,11 @@ def text_of(uid: Uid) -> str:
 def parse_uuid(text: str) -> Uid | None:
     """The 16 bytes of a UUID text in either case; None when it is not 8-4-4-4-12 hexadecimal digits."""
     return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else None
+
+
+def parse_message_id(text: str) -> Uid | None:
+    """The 16 bytes of a message's id as wires show it, `msg-` and a UUID; None when the text is not of that form."""
+    return parse_uuid(text[len(_MESSAGE_PREFIX) :]) if text.startswith(_MESSAGE_PREFIX) else None
 
 
 def is_canonical_uuid(text: str) -> bool:

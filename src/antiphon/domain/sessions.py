@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
+from antiphon.domain import sandboxes
 from antiphon.domain.ids import Uid
+from antiphon.domain.sandboxes import Sandbox
 
 SINGLE = "single"
 MULTI = "multi"
 """The shapes. A `single` session has exactly one chat, which lives and dies with it; a `multi` one has at least one."""
 
 DEFAULT_STATUS = "running"
+ARCHIVED = "archived"
+STATUSES = (DEFAULT_STATUS, "completed", "failed", ARCHIVED)
 
 
 class Session(msgspec.Struct, frozen=True):
     """A session. `key` is its generation: an id that is used again names another key.
 
-    `metadata` and `configuration` are JSON objects as text. `artist_id` is a UUID text or None.
+    `metadata` and `configuration` are JSON objects as text. `artist_id` is a UUID text or None. `lines_added` and
+    `lines_removed` are what its clients say that the work in it has changed.
     """
 
     key: Uid
@@ -30,3 +35,37 @@ class Session(msgspec.Struct, frozen=True):
     configuration: str
     created_at: int
     updated_at: int
+    lines_added: int = 0
+    lines_removed: int = 0
+
+
+class SessionChange(msgspec.Struct, frozen=True):
+    """What is to be changed of a `multi` session; None leaves a thing as it is."""
+
+    title: str | None = None
+    status: str | None = None
+    lines_added: int | None = None
+    lines_removed: int | None = None
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A `multi` session and what its owner wants to know of its chats before looking into them.
+
+    `last_activity_at` is when one of them changed last, and `latest_chat_id` which. One is unread when an answer came
+    after its owner last read it, compared in milliseconds.
+    """
+
+    session: Session
+    last_activity_at: int | None
+    latest_chat_id: str | None
+    is_unread: bool
+    is_answering: bool
+
+
+def sandbox_after(sandbox: Sandbox, before: str, after: str | None) -> Sandbox:
+    """A session's sandbox when its status changes so (None: it does not). Raises SandboxStopping."""
+    if after == ARCHIVED and before != ARCHIVED:
+        return sandboxes.archived(sandbox)
+    if after == DEFAULT_STATUS and before == ARCHIVED:
+        return sandboxes.unarchived(sandbox)
+    return sandbox

@@ -17,6 +17,13 @@ def is_storable(text: str) -> bool:
     return True
 
 
+def storable(text: str) -> str:
+    """The text without what no store keeps."""
+    if is_storable(text):
+        return text
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode()
+
+
 def check_text(text: str, field: str, characters_max: int) -> str:
     """The text itself; raises InvalidInput, naming the field, when it is too long or not storable."""
     if len(text) > characters_max:

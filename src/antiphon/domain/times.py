@@ -51,3 +51,8 @@ def from_text(text: str) -> int:
     Raises ValueError when the text is no such time or lies outside the years 1 to 9999.
     """
     return from_datetime(datetime.fromisoformat(text))
+
+
+def micros_of(seconds: float) -> int:
+    """A span of seconds in microseconds."""
+    return int(seconds * SECOND)

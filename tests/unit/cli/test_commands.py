@@ -182,12 +182,6 @@ def test_revoking_what_is_no_key_is_an_error() -> None:
     assert fail("keys", "revoke", "nonsense")[0] == 1
 
 
-@pytest.mark.usefixtures("data_dir")
-def test_deletions_are_counted() -> None:
-    assert ask("deletions", "list") == {"pending": 0, "oldest_seconds": 0, "items": []}
-    assert run("deletions", "list") == "0 pending\n"
-
-
 def test_settings_are_shown_with_their_source_and_without_secrets(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from antiphon.core.instance import Instance
 from antiphon.domain import deletions, limits, times
+from antiphon.domain.deletions import Order
 from antiphon.domain.errors import StoreFailed, StoreUnavailable
 from tests.scripted_agent import ScriptedAgent
 from tests.wire.lexicon.caller import Caller, Exchange, Phone
@@ -356,7 +357,7 @@ async def test_a_chat_that_another_process_deleted_is_noticed_at_the_next_frame(
 ) -> None:
     tenant_id = (await instance.tenants.get("t1")).id
     stored = await instance.chats.get(tenant_id, chat["id"])
-    await instance.store.deletions.detach_chat(tenant_id, stored.key, deletions.CANCEL, 0)
+    await instance.store.deletions.detach_chat(tenant_id, stored.key, Order(deletions.CANCEL))
     await phone.say("too late")
     assert chat["id"] in (await phone.error("CHAT_NOT_FOUND"))["error_message"]
     await phone.closed(4404, "CHAT_NOT_FOUND")

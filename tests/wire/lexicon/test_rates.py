@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.api.lexicon.rates import FrameRate, RequestRates
+from antiphon.api.lexicon.rates import RequestRates
+from antiphon.api.ws import FrameRate
 from antiphon.domain.errors import RateLimitExceeded
 
 OURS, THEIRS = b"o" * 16, b"t" * 16

@@ -15,7 +15,7 @@ from antiphon.core.ports import Slice
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.errors import AntiphonError, ChatNotFound
-from antiphon.domain.ids import text_of
+from antiphon.domain.ids import new_uid7, text_of
 from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
 from tests.wire.recoup.caller import NOBODY, Caller, chat_path, chats_of, expect, good, refused, session_path
 
@@ -102,9 +102,11 @@ async def test_unread_is_told_by_the_millisecond(
 
 
 async def test_a_chat_in_the_middle_of_an_answer_is_streaming(chat: Chat) -> None:
-    busy = msgspec.structs.replace(chat, active_turn="wrun_1", model="own/model")
+    turn_id = new_uid7()
+    busy = msgspec.structs.replace(chat, active_turn=turn_id, model="own/model")
     shown = wire.show_summary(busy, "m", None)
-    assert (shown.active_stream_id, shown.is_streaming, shown.model_id) == ("wrun_1", True, "own/model")
+    assert (shown.active_stream_id, shown.is_streaming, shown.model_id) == (wire.run_id_of(turn_id), True, "own/model")
+    assert wire.parse_run_id(wire.run_id_of(turn_id)) == turn_id
     assert wire.show_detail(busy, "m", []).is_streaming
     assert not wire.show_detail(chat, "m", []).is_streaming
 

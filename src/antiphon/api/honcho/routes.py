@@ -10,7 +10,7 @@ from antiphon.api.honcho.peers import Peers
 from antiphon.api.honcho.reach import Reach
 from antiphon.api.honcho.sessions import Sessions
 from antiphon.api.honcho.workspaces import Workspaces
-from antiphon.api.http import JSON, Reply, Request, encode
+from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.routing import MethodNotAllowed, Route, RouteTable
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import AntiphonError
@@ -38,7 +38,7 @@ class Honcho(Dialect):
         self.routes = RouteTable([*(route for noun in nouns for route in noun.routes()), document])
         self._document = b""
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: Request) -> Reply | StreamReply:
         """The answer to a request; a path that only a slash at its end keeps from being a route is sent to that route.
 
         New messages are taken at the path with the slash, too.

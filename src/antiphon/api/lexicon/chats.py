@@ -63,4 +63,4 @@ class Chats:
         principal = caller_of(request)
         chat = await visible_chat(self._instance, principal, request.params["chat_id"])
         deletion = await self._instance.deletions.delete_chat(principal.tenant_id, chat, deletions.REFUSE)
-        return json_reply(200, wire.ChatDeleted(times.text_of(deletion.detached_at)))
+        return json_reply(200, wire.ChatDeleted(times.text_of(deletion.detached_at or deletion.requested_at)))

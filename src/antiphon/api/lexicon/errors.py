@@ -58,11 +58,14 @@ ANSWERS: dict[str, Answer] = {
     "message_not_found": Answer(404, "NOT_FOUND", "Check the id"),
     "key_not_found": _UNAUTHORIZED,
     "connection_not_found": Answer(500, INTERNAL, "Connect again"),
+    "deletion_not_found": Answer(404, "NOT_FOUND", "Check the id"),
+    "turn_not_found": Answer(404, "NOT_FOUND", "Check the id"),
     "conflict": Answer(409, "CONFLICT", _AGAIN),
     "chat_id_taken": Answer(409, "CONFLICT", _NAME),
     "session_id_taken": Answer(409, "CONFLICT", _NAME),
     "tenant_name_taken": Answer(409, "CONFLICT", _NAME),
     "participant_name_taken": Answer(409, "CONFLICT", _NAME),
+    "message_id_taken": Answer(409, "CONFLICT", _NAME),
     "chat_is_last_of_session": Answer(
         409, "CHAT_IS_LAST_OF_SESSION", "Delete the chat's session instead, or add another chat to it first"
     ),
@@ -72,6 +75,9 @@ ANSWERS: dict[str, Answer] = {
     "chat_has_active_turn": Answer(
         409, "CHAT_HAS_ACTIVE_TURN", "Wait until the answer has ended, or stop it, then delete the chat again"
     ),
+    "turn_over": Answer(409, "CONFLICT", "Send the message again to start another answer"),
+    "turn_still_running": Answer(504, "CONFLICT", _AGAIN),
+    "plan_changed": Answer(409, "CONFLICT", "Look again at what would be deleted"),
     "tenant_has_sessions": Answer(409, "CONFLICT", "Delete the tenant's sessions first"),
     "limit_exceeded": Answer(409, "LIMIT_EXCEEDED", "Delete what is not needed any more"),
     "rate_limit_exceeded": Answer(
@@ -86,6 +92,11 @@ ANSWERS: dict[str, Answer] = {
     ),
     "chat_full": Answer(409, "LIMIT_EXCEEDED", "Go on in another chat", "INVALID_MESSAGE"),
     "agent_failed": Answer(502, "AI_ERROR", "Send the message again", "AI_ERROR"),
+    "sandbox_not_active": Answer(409, "CONFLICT", "Make a sandbox first"),
+    "sandbox_stopping": Answer(409, "CONFLICT", _AGAIN),
+    "sandbox_failed": Answer(502, "INTERNAL_ERROR", _AGAIN),
+    "tool_refused": Answer(502, "AI_ERROR", "Send the message again", "AI_ERROR"),
+    "follower_too_slow": Answer(429, "RATE_LIMIT_EXCEEDED", "Connect again and read faster"),
     "store_error": _FAULT,
     "store_unavailable": Answer(503, "STORE_UNAVAILABLE", _AGAIN),
     "store_failed": _FAULT,

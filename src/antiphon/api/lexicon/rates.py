@@ -1,10 +1,9 @@
-"""Rates: requests per minute and tenant, frames per second and socket."""
+"""Rates: requests per minute and tenant."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 
 from antiphon.domain import limits
@@ -12,7 +11,6 @@ from antiphon.domain.errors import RateLimitExceeded
 from antiphon.domain.ids import Uid
 
 _MINUTE_SECONDS = 60
-_SECOND = 1.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -77,20 +75,3 @@ class RequestRates:
         reset = b"%d" % math.ceil(time.time() + _MINUTE_SECONDS)
         window = self._windows[tenant_id] = _Window(now + _MINUTE_SECONDS, reset)
         return window
-
-
-class FrameRate:
-    """Counts the frames of one socket that were taken in the last second, valid or not. `frames_max` 0: no limit."""
-
-    def __init__(self, frames_max: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max = frames_max
-        self._clock = clock
-        self._times: deque[float] = deque(maxlen=frames_max)
-
-    def take(self) -> bool:
-        """Whether a frame that has just arrived is within the limit; one that is not does not prolong the wait."""
-        now = self._clock()
-        if self._max and len(self._times) == self._max and now - self._times[0] < _SECOND:
-            return False
-        self._times.append(now)
-        return True

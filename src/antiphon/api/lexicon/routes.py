@@ -7,7 +7,7 @@ from functools import cached_property
 from antiphon import __version__
 from antiphon.api.auth import api_key_of, authenticate
 from antiphon.api.dialect import Dialect
-from antiphon.api.http import JSON, Reply, Request, encode
+from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.lexicon import wire
 from antiphon.api.lexicon.chats import Chats
 from antiphon.api.lexicon.errors import UpgradeRequired, refuse
@@ -76,7 +76,7 @@ class Lexicon(Dialect):
             ]
         )
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: Request) -> Reply | StreamReply:
         """See the base. The order of checks is this wire's: caller, rate, route, request, resource."""
         segments = request.segments
         if segments == _SOCKET_PATH:

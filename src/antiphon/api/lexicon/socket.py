@@ -19,7 +19,7 @@ from antiphon.api.lexicon import wire
 from antiphon.api.lexicon.bodies import read_frame
 from antiphon.api.lexicon.errors import answer_of, details_of
 from antiphon.api.lexicon.handshake import Given, admit, take_given, unknown_chat
-from antiphon.api.lexicon.rates import FrameRate
+from antiphon.api.ws import FrameRate
 from antiphon.core.faults import describe
 from antiphon.core.instance import Instance
 from antiphon.domain import limits

@@ -40,6 +40,12 @@ class ForeignOrganization(AccessDenied):
     code = "foreign_organization"
 
 
+class ForeignAccount(AccessDenied):
+    """The caller may not act for that account."""
+
+    code = "foreign_account"
+
+
 class FieldInvalid(InvalidInput):
     """A value breaks a rule of this wire; `path` says which, and is empty for the whole body."""
 
@@ -87,6 +93,7 @@ ROWS: dict[str, Row] = {
     "no_credential": Row(401, "Exactly one of x-api-key or Authorization must be provided"),
     "not_bearer": Row(401, "Authorization header with Bearer token required", _with_message),
     "access_denied": _FORBIDDEN,
+    "foreign_account": Row(403, "Access denied to specified account_id"),
     "foreign_organization": Row(403, "Access denied to specified organization_id"),
     "not_found": Row(404, "Not found"),
     "route_not_found": Row(404, "Not found"),
@@ -98,20 +105,31 @@ ROWS: dict[str, Row] = {
     "message_not_found": Row(404, "Message not found"),
     "key_not_found": Row(404, "Not found"),
     "connection_not_found": Row(404, "Not found"),
+    "deletion_not_found": Row(404, "Not found"),
+    "turn_not_found": Row(404, "Run not found"),
     "conflict": Row(409, "Conflict"),
     "chat_id_taken": Row(409, "Chat ID conflict", wire.ChatIdConflictError),
     "session_id_taken": Row(409, "Conflict"),
+    "message_id_taken": Row(409, "Conflict"),
     "tenant_name_taken": Row(409, "Conflict"),
     "participant_name_taken": Row(409, "Conflict"),
     "chat_is_last_of_session": Row(400, "Cannot delete the only chat in a session"),
     "chat_has_active_connections": Row(409, "Chat is in use"),
     "chat_has_active_turn": Row(409, "Another workflow is already running for this chat"),
+    "turn_over": Row(409, "Conflict"),
+    "turn_still_running": Row(504, "Workflow did not terminate in time"),
+    "plan_changed": Row(409, "Conflict"),
     "tenant_has_sessions": Row(409, "Conflict"),
     "limit_exceeded": Row(422),
     "chat_full": Row(422),
     "rate_limit_exceeded": Row(429, "Too many requests"),
     "connection_limit_exceeded": Row(429, "Too many connections"),
     "agent_failed": Row(502, "The model gave no answer"),
+    "tool_refused": Row(422),
+    "sandbox_not_active": Row(400, "Sandbox not initialized"),
+    "sandbox_stopping": Row(409, "Sandbox is still being paused, try again in a few seconds."),
+    "sandbox_failed": Row(502, "Failed to provision sandbox"),
+    "follower_too_slow": Row(429, "Too slow"),
     "store_error": _INTERNAL,
     "store_failed": _INTERNAL,
     "store_too_new": _INTERNAL,
@@ -135,6 +153,6 @@ def refuse(error: AntiphonError) -> Reply:
     return reply
 
 
-def failed(text: str) -> Reply:
-    """The answer to a failure of the store where a route has words of its own for it."""
-    return json_reply(500, _plain(text))
+def failed(text: str, status: int = 500) -> Reply:
+    """The answer to a failure where a route has words of its own for it."""
+    return json_reply(status, _plain(text))

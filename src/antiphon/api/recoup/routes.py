@@ -6,11 +6,14 @@ from functools import cached_property
 
 from antiphon import __version__
 from antiphon.api.dialect import Dialect
-from antiphon.api.http import JSON, Reply, Request, encode
+from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.openapi import document
 from antiphon.api.recoup.chats import Chats
 from antiphon.api.recoup.errors import refuse
+from antiphon.api.recoup.runs import Runs
+from antiphon.api.recoup.sandboxes import PREFLIGHT_204, Sandboxes
 from antiphon.api.recoup.sessions import Sessions
+from antiphon.api.recoup.turns import Turns
 from antiphon.api.routing import MethodNotAllowed, Route, RouteTable
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import AntiphonError
@@ -34,13 +37,16 @@ class Recoup(Dialect):
                 Route("GET", "/api/openapi.json", self.openapi, "This document", {200: dict}, is_public=True),
                 *Sessions(instance).routes(),
                 *Chats(instance).routes(),
+                *Turns(instance).routes(),
+                *Sandboxes(instance).routes(),
+                *Runs(instance).routes(),
             ]
         )
 
-    async def respond(self, request: Request) -> Reply:
+    async def respond(self, request: Request) -> Reply | StreamReply:
         """See the base; a preflight is answered for any path, and every answer may be read from anywhere."""
         if request.method == "OPTIONS":
-            return Reply(200, b"", list(_CORS))
+            return Reply(204 if tuple(request.segments) in PREFLIGHT_204 else 200, b"", list(_CORS))
         reply = await super().respond(request)
         reply.headers = [*reply.headers, *_CORS]
         return reply

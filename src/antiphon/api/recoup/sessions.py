@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.recoup import wire
-from antiphon.api.recoup.bodies import check_object, lenient_value, optional_string
-from antiphon.api.recoup.errors import FieldInvalid, ForeignOrganization
-from antiphon.api.recoup.reach import Account, account_of, own_session
+from antiphon.api.recoup.bodies import check_object, lenient_value, optional_string, optional_uuid
+from antiphon.api.recoup.errors import FieldInvalid
+from antiphon.api.recoup.reach import Account, account_of, check_organization, own_session
 from antiphon.api.recoup.titles import free_title
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from antiphon.domain.errors import InvalidInput
-from antiphon.domain.ids import parse_uuid
 from antiphon.domain.texts import check_text
-
-_UUID = re.compile(
-    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
-    r"|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff"
-)
 
 
 class Sessions:
@@ -55,11 +48,10 @@ class Sessions:
         """POST /api/sessions: the body is judged before the credential."""
         body = check_object(await lenient_value(request))
         title = _title(body)
-        organization = _uuid(body, "organizationId")
-        artist = _uuid(body, "artistId")
+        organization = optional_uuid(body, "organizationId")
+        artist = optional_uuid(body, "artistId")
         account = await account_of(self._instance, request)
-        if organization is not None and parse_uuid(organization) not in {account.tenant_id, account.id}:
-            raise ForeignOrganization
+        check_organization(account, organization)
         session, chat = await self._instance.sessions.create(
             account.tenant_id,
             account.id,
@@ -75,8 +67,9 @@ class Sessions:
 
     async def get(self, request: Request) -> Reply:
         """GET /api/sessions/{sessionId}."""
-        _, session = await own_session(self._instance, request)
-        return json_reply(200, wire.GetSessionResponse(wire.show_session(session)))
+        account, session = await own_session(self._instance, request)
+        sandbox = await self._instance.sandboxes.get(account.tenant_id, session)
+        return json_reply(200, wire.GetSessionResponse(wire.show_session(session, sandbox)))
 
 
 def _title(body: dict[str, Any]) -> str:
@@ -86,11 +79,3 @@ def _title(body: dict[str, Any]) -> str:
         return check_text(given, "title", limits.TITLE_CHARACTERS)
     except InvalidInput as error:
         raise FieldInvalid(error.message, ["title"]) from None
-
-
-def _uuid(body: dict[str, Any], field: str) -> str | None:
-    """A UUID as it was written, by this wire's idea of one. Raises FieldInvalid."""
-    value = optional_string(body, field)
-    if value is not None and not _UUID.fullmatch(value):
-        raise FieldInvalid(f"{field} must be a valid UUID", [field])
-    return value

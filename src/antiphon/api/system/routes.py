@@ -10,7 +10,7 @@ from antiphon.api.metrics import Metrics
 from antiphon.api.routing import MethodNotAllowed, Route, RouteNotFound, RouteTable
 from antiphon.core.instance import Instance
 from antiphon.domain import limits, times
-from antiphon.domain.errors import AntiphonError, StoreError
+from antiphon.domain.errors import AntiphonError, StoreError, StoreUnavailable
 
 
 class System(Dialect):
@@ -60,28 +60,37 @@ class System(Dialect):
         detail: dict[str, Any] = {"store": {"kind": self._instance.store.kind, "ok": True}}
         try:
             await self._instance.store.check()
-            pending, age = await self._instance.store.deletions.pending()
+            pending, age, overdue = await self._backlog()
             detail["deletions"] = {
                 "pending": pending,
                 "oldest_seconds": age // times.SECOND,
-                "overdue": age > limits.JOB_OVERDUE_SECONDS * times.SECOND,
+                "overdue": overdue,
             }
         except StoreError as error:
             detail["store"] |= {"ok": False, "code": error.code}
-            return json_reply(503, {"status": "unavailable", **detail})
+            wait = b"%d" % StoreUnavailable.retry_after_seconds
+            return json_reply(503, {"status": "unavailable", **detail}, [(b"retry-after", wait)])
         return json_reply(200, {"status": "ready", **detail})
 
     async def metrics(self, request: Request) -> Reply:
         """GET /metrics."""
         self._metrics.sockets.set(self._instance.connections.count)
         try:
-            pending, age = await self._instance.store.deletions.pending()
+            pending, age, overdue = await self._backlog()
         except StoreError:
             pass  # what the store does not tell keeps its last value: the rest is wanted most when it is away
         else:
             self._metrics.deletions.set(pending)
+            self._metrics.deletions_overdue.set(overdue)
             self._metrics.deletion_age.set(age / times.SECOND)
         return Reply(200, self._metrics.text(), [(b"content-type", self._metrics.content_type.encode())])
+
+    async def _backlog(self) -> tuple[int, int, int]:
+        """How many deletions wait, for how many microseconds the oldest, and how many should be done by now."""
+        pending, age = await self._instance.store.deletions.pending()
+        if age <= limits.JOB_OVERDUE_SECONDS * times.SECOND:
+            return pending, age, 0
+        return pending, age, await self._instance.store.deletions.overdue(limits.JOB_OVERDUE_SECONDS)
 
     def refuse(self, request: Request, error: AntiphonError) -> Reply:
         """Problem details (RFC 9457)."""

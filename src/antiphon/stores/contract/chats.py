@@ -9,6 +9,7 @@ import pytest
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, times
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
+from antiphon.domain.deletions import Order
 from antiphon.domain.errors import ChatIdTaken, ChatNotFound, LimitExceeded, SessionNotFound
 from antiphon.domain.ids import new_public_id, new_uid7
 from antiphon.domain.participants import PEER
@@ -220,7 +221,7 @@ class OwnerContract:
         assert await totals() == ([second.id], 1)
         await purge(store, tenant)
         assert await totals() == ([second.id], 1)
-        await store.deletions.detach_session(tenant, session.key, "refuse", 1_000)
+        await store.deletions.detach_session(tenant, session.key, Order("refuse", inline_messages=1_000))
         assert await totals() == ([], 0)
 
 

@@ -11,6 +11,7 @@ from antiphon.core.ports import Store
 from antiphon.domain import times
 from antiphon.domain.chats import Chat
 from antiphon.domain.connections import Connection
+from antiphon.domain.deletions import Order
 from antiphon.domain.errors import (
     ChatHasActiveConnections,
     ChatNotFound,
@@ -92,7 +93,7 @@ class ConnectionContract:
         assert refusal.value.count == 2
         assert abs(refusal.value.until - before - 60 * times.SECOND) < 10 * times.SECOND
         with pytest.raises(ChatHasActiveConnections):
-            await store.deletions.detach_session(tenant, session.key, "refuse", 0)
+            await store.deletions.detach_session(tenant, session.key, Order("refuse"))
         assert await store.chats.list_of_session(tenant, session.key) == chats
         assert await is_live(store, first)
 
@@ -210,7 +211,7 @@ class LeaseContract:
         held = [await connect(store, tenant, chat, node) for chat in chats]
         await detach(store, tenant, chats[0], "cancel")
         assert await store.connections.renew(tenant, node, LONG_LEASE_SECONDS) == {held[1].id, held[2].id}
-        await store.deletions.detach_session(tenant, session.key, "cancel", 0)
+        await store.deletions.detach_session(tenant, session.key, Order("cancel"))
         assert await store.connections.renew(tenant, node, LONG_LEASE_SECONDS) == set()
 
     async def test_the_end_of_a_process_frees_what_it_held(self, store: Store) -> None:

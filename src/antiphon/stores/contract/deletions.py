@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.core.ports import Store
 from antiphon.domain import times
-from antiphon.domain.deletions import CANCEL, CHAT, DONE, PURGING, REFUSE, SESSION, TENANT
+from antiphon.domain.deletions import CANCEL, CHAT, DONE, PURGING, REFUSE, SCRUBBING, SESSION, TENANT, Order
 from antiphon.domain.errors import (
     ChatIsLastOfSession,
     ChatNotFound,
@@ -22,6 +22,7 @@ from antiphon.stores.contract.worlds import (
     LONG_LEASE_SECONDS,
     SHORT_LEASE_SECONDS,
     add_chat,
+    complete,
     connect,
     detach,
     list_of_sessions,
@@ -31,6 +32,7 @@ from antiphon.stores.contract.worlds import (
     new_tenant,
     purge,
     reload_chat,
+    reload_deletion,
     say,
     say_many,
     take_lease,
@@ -48,11 +50,12 @@ class DetachContract:
         session, chats = await new_chats(store, tenant, 2)
         (stored,) = await say(store, tenant, chats[0], "a")
         before = times.now()
-        detached = await store.deletions.detach_chat(tenant, chats[0].key, REFUSE, 0)
+        detached = await store.deletions.detach_chat(tenant, chats[0].key, Order(REFUSE))
         assert detached.chat_keys == (chats[0].key,)
         job = detached.deletion
         assert (job.tenant_id, job.kind, job.target_key, job.mode) == (tenant, CHAT, chats[0].key, REFUSE)
         assert (job.state, job.purged_at, job.counts, job.attempts, job.last_error) == (PURGING, None, {}, 0, None)
+        assert job.detached_at is not None
         assert abs(job.detached_at - before) < 60 * times.SECOND
         assert await store.deletions.find(tenant, job.id) == job
         assert await store.chats.find(tenant, chats[0].id) is None
@@ -67,10 +70,10 @@ class DetachContract:
         for mode in (REFUSE, CANCEL):
             for key in (chats[0].key, session.key, new_uid7()):
                 with pytest.raises(ChatNotFound):
-                    await store.deletions.detach_chat(tenant, key, mode, 0)
+                    await store.deletions.detach_chat(tenant, key, Order(mode))
             for key in (chats[1].key, new_uid7()):
                 with pytest.raises(SessionNotFound):
-                    await store.deletions.detach_session(tenant, key, mode, 0)
+                    await store.deletions.detach_session(tenant, key, Order(mode))
         with pytest.raises(TenantNotFound):
             await store.deletions.detach_tenant(new_uid7())
         assert await store.chats.list_of_session(tenant, session.key) == [chats[1]]
@@ -81,7 +84,7 @@ class DetachContract:
         await say(store, tenant, chat, "a")
         for mode in (REFUSE, CANCEL):
             with pytest.raises(ChatIsLastOfSession):
-                await store.deletions.detach_chat(tenant, chat.key, mode, 1_000)
+                await store.deletions.detach_chat(tenant, chat.key, Order(mode, inline_messages=1_000))
         assert await texts_of(store, tenant, chat.key) == ["a"]
         assert await store.deletions.pending() == (0, 0)
         await add_chat(store, tenant, session, "c")
@@ -90,20 +93,58 @@ class DetachContract:
     async def test_the_chat_of_a_single_session_takes_it_along(self, store: Store) -> None:
         tenant = await new_tenant(store)
         session, chat = await new_single(store, tenant, "s")
-        detached = await store.deletions.detach_chat(tenant, chat.key, REFUSE, 0)
+        detached = await store.deletions.detach_chat(tenant, chat.key, Order(REFUSE))
         assert detached.chat_keys == (chat.key,)
         assert await store.sessions.find(tenant, "s") is None
         assert await store.chats.find_of_single(tenant, "s") is None
         assert await list_of_sessions(store, tenant) == ([], 0)
         with pytest.raises(SessionNotFound):
-            await store.deletions.detach_session(tenant, session.key, REFUSE, 0)
+            await store.deletions.detach_session(tenant, session.key, Order(REFUSE))
+
+    async def test_the_record_of_a_single_session_s_chat_is_the_chat_s(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        session, chat = await new_single(store, tenant, "s")
+        await say(store, tenant, chat, "a")
+        job = await detach(store, tenant, chat)
+        assert (job.kind, job.target_key, job.target_id) == (CHAT, chat.key, chat.id)
+        await purge(store, tenant)
+        done = await reload_deletion(store, tenant, job.id)
+        assert (done.kind, done.target_id) == (CHAT, None)
+        assert done.counts == {"messages": 1, "chats": 1, "members": 1, "sessions": 1}
+        assert (await store.orphans())["sessions.husk"] == 0
+        _, again = await new_single(store, tenant, "s")
+        assert (again.key != chat.key, again.message_count) == (True, 0)
+        assert session.id == again.session_id
+
+    async def test_a_session_of_very_many_chats_goes_at_once(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        session, chats = await new_chats(store, tenant, 300)
+        detached = await store.deletions.detach_session(tenant, session.key, Order(CANCEL, inline_messages=100))
+        assert set(detached.chat_keys) == {chat.key for chat in chats}
+        assert await store.chats.list_of_session(tenant, session.key) == []
+        assert await store.chats.list_of_owner(tenant, "ann", ALL) == ([], 0)
+        await purge(store, tenant)
+        done = await reload_deletion(store, tenant, detached.deletion.id)
+        assert done.counts == {"chats": 300, "sessions": 1}
+
+    async def test_what_is_more_than_small_is_left_to_the_worker(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("antiphon.domain.limits.PURGE_INLINE_ROWS", 4)
+        tenant = await new_tenant(store)
+        _, chats = await new_chats(store, tenant, 2)
+        await say_many(store, tenant, chats[0], 9)
+        job = (await store.deletions.detach_chat(tenant, chats[0].key, Order(CANCEL, inline_messages=100))).deletion
+        assert (job.state, job.counts) == (PURGING, {"messages": 4})
+        await purge(store, tenant)
+        assert (await reload_deletion(store, tenant, job.id)).counts == {"messages": 9, "chats": 1}
 
     async def test_a_detached_session_is_not_there_with_its_chats(self, store: Store) -> None:
         tenant = await new_tenant(store)
         session, chats = await new_chats(store, tenant, 3)
         await say(store, tenant, chats[0], "a")
         await store.chats.mark_read(tenant, chats[0].key, session.owner_id)
-        detached = await store.deletions.detach_session(tenant, session.key, REFUSE, 0)
+        detached = await store.deletions.detach_session(tenant, session.key, Order(REFUSE))
         assert set(detached.chat_keys) == {chat.key for chat in chats}
         assert (detached.deletion.kind, detached.deletion.target_key) == (SESSION, session.key)
         assert await store.sessions.find(tenant, session.id) is None
@@ -119,22 +160,23 @@ class DetachContract:
         _, chats = await new_chats(store, tenant, 3)
         for chat in chats[:2]:
             await say_many(store, tenant, chat, 5)
-        small = (await store.deletions.detach_chat(tenant, chats[0].key, REFUSE, 5)).deletion
-        assert (small.state, small.counts["messages"]) == (DONE, 5)
+        small = (await store.deletions.detach_chat(tenant, chats[0].key, Order(REFUSE, inline_messages=5))).deletion
+        assert (small.state, small.counts["messages"]) == (SCRUBBING, 5)
         assert small.purged_at is not None
         assert await store.deletions.find(tenant, small.id) == small
-        large = (await store.deletions.detach_chat(tenant, chats[1].key, REFUSE, 4)).deletion
+        large = (await store.deletions.detach_chat(tenant, chats[1].key, Order(REFUSE, inline_messages=4))).deletion
         assert (large.state, large.purged_at) == (PURGING, None)
-        assert (await store.deletions.pending())[0] == 1
+        assert (await store.deletions.pending())[0] == 2
+        await purge(store, tenant)
+        assert await store.deletions.pending() == (0, 0)
 
     async def test_a_small_session_is_purged_at_once(self, store: Store) -> None:
         tenant = await new_tenant(store)
         session, chats = await new_chats(store, tenant, 3)
         for chat in chats:
             await say_many(store, tenant, chat, 5)
-        done = (await store.deletions.detach_session(tenant, session.key, REFUSE, 15)).deletion
-        assert (done.state, done.counts["messages"], done.counts["chats"]) == (DONE, 15, 3)
-        assert await store.deletions.pending() == (0, 0)
+        done = (await store.deletions.detach_session(tenant, session.key, Order(REFUSE, inline_messages=15))).deletion
+        assert (done.state, done.counts["messages"], done.counts["chats"]) == (SCRUBBING, 15, 3)
 
     async def test_a_tenant_with_sessions_stays(self, store: Store) -> None:
         tenant = await new_tenant(store, "acme")
@@ -144,7 +186,7 @@ class DetachContract:
             with pytest.raises(TenantHasSessions):
                 await store.deletions.detach_tenant(tenant)
             assert await store.tenants.find_by_name("acme") is not None
-            await store.deletions.detach_session(tenant, key, REFUSE, 0)
+            await store.deletions.detach_session(tenant, key, Order(REFUSE))
         job = (await store.deletions.detach_tenant(tenant)).deletion
         assert (job.kind, job.target_key, job.state) == (TENANT, tenant, PURGING)
 
@@ -158,7 +200,7 @@ class PurgeContract:
         for chat in chats:
             await say_many(store, tenant, chat, 31)
             await store.chats.mark_read(tenant, chat.key, session.owner_id)
-        job = (await store.deletions.detach_session(tenant, session.key, CANCEL, 0)).deletion
+        job = (await store.deletions.detach_session(tenant, session.key, Order(CANCEL))).deletion
         node, total = new_uid7(), dict.fromkeys(("messages", "reads", "chats", "members", "sessions"), 0)
         lease = await take_lease(store, tenant, node)
         is_done = False
@@ -172,7 +214,7 @@ class PurgeContract:
             now = await store.deletions.find(tenant, job.id)
             assert now is not None
             assert now.counts == {table: count for table, count in total.items() if count}
-            assert (now.state, now.purged_at is not None) == (DONE if is_done else PURGING, is_done)
+            assert (now.state, now.purged_at is not None) == (SCRUBBING if is_done else PURGING, is_done)
         assert total == {"messages": 93, "reads": 3, "chats": 3, "members": 1, "sessions": 1}
 
     async def test_a_purge_touches_nothing_else(self, store: Store) -> None:
@@ -221,7 +263,7 @@ class PurgeContract:
         tenant = await new_tenant(store)
         old, chat = await new_single(store, tenant, "s")
         await say_many(store, tenant, chat, 20)
-        await store.deletions.detach_session(tenant, old.key, CANCEL, 0)
+        await store.deletions.detach_session(tenant, old.key, Order(CANCEL))
         new, is_new = await store.sessions.put_single(tenant, "s", "ben", None, None, [])
         assert is_new
         fresh = await store.chats.find_of_single(tenant, "s")
@@ -239,7 +281,7 @@ class PurgeContract:
         for chat in chats:
             await say_many(store, tenant, chat, 12)
         first = await detach(store, tenant, chats[0])
-        second = (await store.deletions.detach_session(tenant, session.key, CANCEL, 0)).deletion
+        second = (await store.deletions.detach_session(tenant, session.key, Order(CANCEL))).deletion
         await purge(store, tenant, rows_max=5)
         found = [await store.deletions.find(tenant, job.id) for job in (first, second)]
         assert [job.state for job in found if job] == [DONE, DONE]
@@ -256,10 +298,9 @@ class QueueContract:
         _, chats = await new_chats(store, tenant, 4)
         jobs = [(await detach(store, tenant, chat)).id for chat in chats[:3]]
         nodes = [new_uid7(), new_uid7()]
-        leases = [await store.deletions.claim(tenant, nodes[i % 2], LONG_LEASE_SECONDS) for i in range(5)]
-        assert [lease.deletion_id if lease else None for lease in leases] == [*jobs, None, None]
-        for i, lease in enumerate(leases[:3]):
-            assert lease is not None
+        claims = [await store.deletions.claim(tenant, nodes[i % 2], LONG_LEASE_SECONDS) for i in range(5)]
+        assert [[lease.deletion_id for lease in leases] for leases in claims] == [*([job] for job in jobs), [], []]
+        for i, (lease,) in enumerate(claims[:3]):
             with pytest.raises(NotFound):
                 await store.deletions.step(lease, nodes[(i + 1) % 2], 10, LONG_LEASE_SECONDS)
             assert (await store.deletions.step(lease, nodes[i % 2], 10, LONG_LEASE_SECONDS)).is_done
@@ -277,8 +318,10 @@ class QueueContract:
         await store.deletions.postpone(lost, dead, "late_word", 60)
         assert taken == lost
         assert (await store.deletions.step(lost, heir, 100, LONG_LEASE_SECONDS)).is_done
-        done = await store.deletions.find(tenant, job.id)
-        assert done is not None
+        with pytest.raises(NotFound):
+            await complete(store, lost, dead)
+        await complete(store, taken, heir)
+        done = await reload_deletion(store, tenant, job.id)
         assert (done.state, done.attempts, done.last_error, done.counts["messages"]) == (DONE, 0, None, 10)
 
     async def test_what_is_given_back_may_be_claimed_at_once(self, store: Store) -> None:
@@ -289,8 +332,7 @@ class QueueContract:
         await take_lease(store, tenant, leaving, LONG_LEASE_SECONDS)
         kept = await take_lease(store, tenant, staying, LONG_LEASE_SECONDS)
         await store.deletions.release(leaving)
-        again = await store.deletions.claim(tenant, new_uid7(), LONG_LEASE_SECONDS)
-        assert again is not None
+        again = await take_lease(store, tenant, new_uid7())
         assert {again.deletion_id, kept.deletion_id} == jobs
         given_back = await store.deletions.find(tenant, again.deletion_id)
         assert given_back is not None
@@ -332,9 +374,13 @@ class QueueContract:
         node = new_uid7()
         lease = await take_lease(store, tenant, node)
         assert (await store.deletions.step(lease, node, 10, LONG_LEASE_SECONDS)).is_done
+        await complete(store, lease, node)
         with pytest.raises(NotFound):
             await store.deletions.step(lease, node, 10, LONG_LEASE_SECONDS)
-        assert await store.deletions.claim(tenant, node, LONG_LEASE_SECONDS) is None
+        with pytest.raises(NotFound):
+            await complete(store, lease, node)
+        await store.deletions.postpone(lease, node, "late_word", 60)
+        assert await store.deletions.claim(tenant, node, LONG_LEASE_SECONDS) == []
         assert await store.deletions.due() == []
 
     async def test_a_postponed_job_says_why_and_lets_others_pass(self, store: Store) -> None:
@@ -355,7 +401,7 @@ class QueueContract:
                 await store.deletions.step(lease, node, 10, LONG_LEASE_SECONDS)
         other = await detach(store, tenant, chats[1])
         assert (await wait_for_lease(store, tenant, node)).deletion_id == other.id
-        assert await store.deletions.claim(tenant, node, LONG_LEASE_SECONDS) is None
+        assert await store.deletions.claim(tenant, node, LONG_LEASE_SECONDS) == []
 
     async def test_a_postponed_job_comes_back(self, store: Store) -> None:
         tenant = await new_tenant(store)
@@ -383,6 +429,7 @@ class QueueContract:
         count, age = await store.deletions.pending()
         assert count == 4
         assert 0 <= age < 60 * times.SECOND
+        assert [await store.deletions.overdue(seconds) for seconds in (60, -60)] == [0, 4]
         now = times.now() + times.SECOND
         assert {tenant for tenant, run_after in await store.deletions.due() if run_after <= now} == set(tenants)
         await purge(store, tenants[0])

@@ -8,7 +8,7 @@ import pytest
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, times
-from antiphon.domain.errors import AntiphonError, ChatFull, ChatNotFound
+from antiphon.domain.errors import ChatFull, ChatNotFound, MessageIdTaken
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import ASSISTANT, USER, Message
 from antiphon.stores.contract.worlds import (
@@ -143,6 +143,20 @@ class MessageContract:
         assert await store.messages.find(tenant, chats[0].key, new_uid7()) is None
         assert await store.messages.find(tenant, new_uid7(), stored.id) is None
 
+    async def test_a_message_is_found_by_its_clients_id_in_its_own_chat_only(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chats = await new_chats(store, tenant, 2)
+        for chat in chats:
+            await store.messages.append(tenant, chat.key, [draft("a"), draft("b", client_id="x")])
+        await store.messages.append(tenant, chats[0].key, [draft("c", client_id="X ")])
+        (_, one, other) = (await store.messages.page(tenant, chats[0].key, ALL)).items
+        assert await store.messages.find_by_client_id(tenant, chats[0].key, "x") == one
+        assert await store.messages.find_by_client_id(tenant, chats[0].key, "X ") == other
+        assert await store.messages.find_by_client_id(tenant, chats[1].key, "X ") is None
+        assert await store.messages.find_by_client_id(tenant, new_uid7(), "x") is None
+        await detach(store, tenant, chats[0])
+        assert await store.messages.find_by_client_id(tenant, chats[0].key, "x") is None
+
     async def test_a_chat_that_is_not_there_takes_and_gives_nothing(self, store: Store) -> None:
         tenant = await new_tenant(store)
         _, chats = await new_chats(store, tenant, 2)
@@ -233,7 +247,7 @@ class ClientIdContract:
         await store.messages.append(tenant, chat.key, [draft("a", client_id="x")])
         before = await reload_chat(store, chat, tenant)
         for batch in (["x"], ["y", "x"], ["z", "z"]):
-            with pytest.raises(AntiphonError):
+            with pytest.raises(MessageIdTaken):
                 await store.messages.append(tenant, chat.key, [draft(text, "new", client_id=text) for text in batch])
         assert await texts_of(store, tenant, chat.key) == ["a"]
         assert await reload_chat(store, chat, tenant) == before
@@ -243,8 +257,19 @@ class ClientIdContract:
         tenant = await new_tenant(store)
         _, chat = await new_multi(store, tenant)
         racers = [store.messages.append(tenant, chat.key, [draft(str(i), client_id="x")]) for i in range(20)]
-        (stored,) = wins(await race(*racers))
+        outcomes = await race(*racers)
+        (stored,) = wins(outcomes)
+        assert losses(outcomes) == [MessageIdTaken] * 19
         assert (await store.messages.page(tenant, chat.key, ALL)).items == stored
+
+    async def test_a_taken_id_takes_nothing_of_others_along(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chat = await new_multi(store, tenant)
+        await store.messages.append(tenant, chat.key, [draft("a", client_id="x")])
+        racers = [store.messages.append(tenant, chat.key, [draft(f"{i}", client_id="xyz"[i % 3])]) for i in range(6)]
+        outcomes = await race(*racers, say(store, tenant, chat, "b", "c"))
+        assert losses(outcomes) == [MessageIdTaken] * 4
+        assert len(await texts_of(store, tenant, chat.key)) == 5
 
     async def test_ids_are_a_chat_s_own_and_differ_by_every_character(self, store: Store) -> None:
         tenant = await new_tenant(store)

@@ -6,16 +6,19 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from antiphon.core.ports import Lease, Slice, Store
+from antiphon.domain import times
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.connections import Connection
-from antiphon.domain.deletions import DONE, Deletion
+from antiphon.domain.deletions import DONE, ERASED, SCRUBBING, Deletion, Order
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.messages import USER, Draft, Message
 from antiphon.domain.participants import PEER
+from antiphon.domain.receipts import Receipt, canonical, hash_of
 from antiphon.domain.sessions import SINGLE, Session
 
 ALL = Slice(0, 1_000)
@@ -23,6 +26,7 @@ WAIT_SECONDS = 10.0
 LONG_LEASE_SECONDS = 60.0
 SHORT_LEASE_SECONDS = 0.05
 NO_LIMIT = 0
+KID = "kid"
 
 ODD_TEXTS = (
     " ",
@@ -140,38 +144,77 @@ async def connect(
 
 async def detach(store: Store, tenant_id: Uid, chat: Chat, mode: str = "refuse") -> Deletion:
     """Delete a chat, leaving all its rows to the purge."""
-    return (await store.deletions.detach_chat(tenant_id, chat.key, mode, 0)).deletion
+    return (await store.deletions.detach_chat(tenant_id, chat.key, Order(mode))).deletion
 
 
 async def take_lease(store: Store, tenant_id: Uid, node: Uid, lease_seconds: float = LONG_LEASE_SECONDS) -> Lease:
     """The lease of the tenant's oldest job; it must be there to take."""
-    lease = await store.deletions.claim(tenant_id, node, lease_seconds)
-    assert lease is not None
+    (lease,) = await store.deletions.claim(tenant_id, node, lease_seconds)
     return lease
 
 
 async def wait_for_lease(store: Store, tenant_id: Uid, node: Uid) -> Lease:
     """The lease of the tenant's next job, as soon as there is one to take."""
-    taken: list[Lease | None] = []
+    taken: list[Lease] = []
 
     async def is_taken() -> bool:
-        taken.append(await store.deletions.claim(tenant_id, node, LONG_LEASE_SECONDS))
-        return taken[-1] is not None
+        taken.extend(await store.deletions.claim(tenant_id, node, LONG_LEASE_SECONDS))
+        return bool(taken)
 
     await until(is_taken, "a job could be taken")
-    assert taken[-1] is not None
-    return taken[-1]
+    return taken[0]
+
+
+def issue(deletion: Deletion, tenant: str, sequence: int, previous: str) -> Receipt:
+    """A receipt as a store gets it from the core, but for the signature."""
+    body = canonical(
+        {
+            "tenant": tenant,
+            "sequence": sequence,
+            "previous": previous,
+            "target": deletion.target_digest,
+            "counts": deletion.counts,
+            "bytes": deletion.bytes,
+            "scrubbed_at": deletion.scrubbed_at,
+        }
+    )
+    return Receipt(
+        deletion.tenant_id, sequence, new_uid7(), deletion.id, KID, body.decode(), hash_of(body), times.now()
+    )
+
+
+async def reload_deletion(store: Store, tenant_id: Uid, deletion_id: Uid) -> Deletion:
+    """The deletion as it is now."""
+    found = await store.deletions.find(tenant_id, deletion_id)
+    assert found is not None
+    return found
+
+
+async def remove(store: Store, lease: Lease, node: Uid, rows_max: int = 500) -> Counter[str]:
+    """Do the steps of a job until only its bytes are left: what went, by table."""
+    removed: Counter[str] = Counter()
+    is_done = lease.state == SCRUBBING
+    while not is_done:
+        step = await store.deletions.step(lease, node, rows_max, LONG_LEASE_SECONDS)
+        assert not step.is_blocked
+        removed.update(step.removed)
+        is_done = step.is_done
+    return removed
+
+
+async def complete(store: Store, lease: Lease, node: Uid) -> Receipt:
+    """End a job that has no rows left."""
+    return await store.deletions.complete(lease, node, ERASED, issue)
 
 
 async def purge(store: Store, tenant_id: Uid, rows_max: int = 500) -> None:
-    """Carry out every deletion of a tenant that may run now."""
+    """Carry out every deletion of a tenant that may run now, to the receipt."""
     node = new_uid7()
-    while (lease := await store.deletions.claim(tenant_id, node, LONG_LEASE_SECONDS)) is not None:
-        while not (await store.deletions.step(lease, node, rows_max, LONG_LEASE_SECONDS)).is_done:
-            pass
-        done = await store.deletions.find(tenant_id, lease.deletion_id)
-        assert done is not None
-        assert done.state == DONE
+    while leases := await store.deletions.claim(tenant_id, node, LONG_LEASE_SECONDS):
+        for lease in leases:
+            await remove(store, lease, node, rows_max)
+            await complete(store, lease, node)
+            assert (await reload_deletion(store, tenant_id, lease.deletion_id)).state == DONE
 
 
 async def race(*racers: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from antiphon.core.ports import Slice
 from antiphon.domain import limits, times
 from antiphon.domain.chats import Chat
-from antiphon.domain.errors import ChatIdTaken, ChatNotFound, LimitExceeded, SessionNotFound, StoreUnavailable
+from antiphon.domain.errors import (
+    ChatIdTaken,
+    ChatNotFound,
+    LimitExceeded,
+    ParticipantNotFound,
+    SessionNotFound,
+    StoreUnavailable,
+)
 from antiphon.domain.ids import Uid, is_canonical_uuid, new_public_id, new_uid7
 from antiphon.domain.sessions import MULTI
 from antiphon.stores.postgres.database import Cursor, Database, Row
@@ -41,18 +48,20 @@ class PostgresChats:
             now=times.now(),
         )
         if not rows:
-            raise await self._reason_for_none(tenant_id, session_key)
+            raise await self._reason_for_none(tenant_id, session_key, owner_id)
         is_new, *columns = rows[0]
         if columns[2] != session_key:
             raise ChatIdTaken
         return Chat(*columns[3:]), is_new
 
-    async def _reason_for_none(self, tenant_id: Uid, session_key: Uid) -> Exception:
+    async def _reason_for_none(self, tenant_id: Uid, session_key: Uid, owner_id: Uid) -> Exception:
         row = await self._database.row("session_room", tenant_id=tenant_id, key=session_key)
         if row is None or row[0] != MULTI:
             return SessionNotFound()
         if row[1] >= limits.CHATS_PER_SESSION:
             return LimitExceeded(f"a session has at most {limits.CHATS_PER_SESSION} chats")
+        if await self._database.row("find_participant_by_id", tenant_id=tenant_id, id=owner_id) is None:
+            return ParticipantNotFound()
         return StoreUnavailable()  # it had no room when it was asked, and has some now
 
     async def create_single(
@@ -133,7 +142,8 @@ class PostgresChats:
             now=times.now(),
         )
         if not rows:
-            raise ChatNotFound
+            is_there = await self.find_by_key(tenant_id, chat_key) is not None
+            raise ParticipantNotFound if is_there else ChatNotFound
 
 
 def _generated_title(now: int) -> str:

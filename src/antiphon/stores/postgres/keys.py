@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antiphon.domain import times
-from antiphon.domain.errors import KeyNotFound, TenantNotFound
+from antiphon.domain.errors import KeyNotFound, ParticipantNotFound, TenantNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.stores.postgres.database import Database
@@ -32,7 +32,8 @@ class PostgresKeys:
             expires_at=key.expires_at,
         )
         if not made:
-            raise TenantNotFound
+            is_there = await self._database.row("find_tenant", tenant_id=key.tenant_id) is not None
+            raise ParticipantNotFound if is_there else TenantNotFound
 
     async def revoke(self, tenant_id: Uid, key_id: Uid) -> None:
         """See the port."""

@@ -43,6 +43,13 @@ class PostgresMessages:
         row = await self._database.row("find_message", tenant_id=tenant_id, key=chat_key, id=message_id)
         return Message(*row) if row else None
 
+    async def find_by_client_id(self, tenant_id: Uid, chat_key: Uid, client_id: str) -> Message | None:
+        """See the port."""
+        row = await self._database.row(
+            "find_message_by_client_id", tenant_id=tenant_id, key=chat_key, client_id=client_id
+        )
+        return Message(*row) if row else None
+
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))

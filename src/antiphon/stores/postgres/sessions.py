@@ -21,7 +21,7 @@ from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import Member, Participant
 from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
 from antiphon.stores.merging import merge
-from antiphon.stores.postgres.database import Cursor, Database, Row
+from antiphon.stores.postgres.database import Cursor, Database, Overtaken, Row
 from antiphon.stores.postgres.participants import ensure_participants
 
 
@@ -95,7 +95,7 @@ async def add_single(tx: Cursor, tenant_id: Uid, new: NewSingle) -> tuple[Uid, b
     _, made = await ensure_participants(tx, tenant_id, [new.owner_name])
     owner_id = owner_of_single(await tx.rows("create_single", **new.values(tenant_id, tx.now)))
     if owner_id is None:
-        raise TenantNotFound  # its purge has just taken the owner away
+        raise Overtaken  # the owner has just been deleted: the next time it is made anew, if the tenant is there
     return owner_id, bool(made)
 
 
@@ -132,6 +132,7 @@ class PostgresSessions:
         artist_id: str | None,
         model: str | None,
         metadata: str = "{}",
+        chat_title: str = DEFAULT_TITLE,
     ) -> tuple[Session, Chat]:
         """See the port."""
         now, session_key, chat_key = times.now(), new_uid7(), new_uid7()
@@ -151,7 +152,7 @@ class PostgresSessions:
             metadata=metadata,
             chat_key=chat_key,
             chat_id=chat_id,
-            chat_title=DEFAULT_TITLE,
+            chat_title=chat_title,
             model=model,
             now=now,
         )
@@ -160,7 +161,7 @@ class PostgresSessions:
         if not rows or not rows[0][1]:
             raise TenantNotFound
         owner_name = rows[0][0]
-        head = (chat_key, chat_id, session_id, MULTI, owner_id, owner_name, DEFAULT_TITLE, model, "{}")
+        head = (chat_key, chat_id, session_id, MULTI, owner_id, owner_name, chat_title, model, "{}")
         return session, Chat(*head, 0, 0, now, now, None, None, None)
 
     async def put_single(

@@ -9,21 +9,33 @@ from antiphon.core.ports import (
     KeyStore,
     MessageStore,
     ParticipantStore,
+    ReceiptStore,
     SessionStore,
     TenantStore,
+    TurnStore,
 )
+from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.webhooks import WebhookStore
+from antiphon.domain import limits
+from antiphon.domain.deletions import REMOVED
 from antiphon.domain.errors import StoreUnavailable
+from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.postgres.appends import Appender
 from antiphon.stores.postgres.chats import PostgresChats
 from antiphon.stores.postgres.connections import PostgresConnections
-from antiphon.stores.postgres.database import Database, open_database
+from antiphon.stores.postgres.database import Cursor, Database, open_database
 from antiphon.stores.postgres.deletions import PostgresDeletions
+from antiphon.stores.postgres.distribution import own_tables
 from antiphon.stores.postgres.keys import PostgresKeys
 from antiphon.stores.postgres.messages import PostgresMessages
 from antiphon.stores.postgres.migrations import migrate
 from antiphon.stores.postgres.participants import PostgresParticipants
+from antiphon.stores.postgres.receipts import PostgresReceipts
+from antiphon.stores.postgres.sandboxes import PostgresSandboxes
 from antiphon.stores.postgres.sessions import PostgresSessions
 from antiphon.stores.postgres.tenants import PostgresTenants
+from antiphon.stores.postgres.turns import PostgresTurns
+from antiphon.stores.postgres.webhooks import PostgresWebhooks
 
 
 class PostgresStore:
@@ -41,7 +53,11 @@ class PostgresStore:
         self.chats: ChatStore = PostgresChats(database)
         self.messages: MessageStore = PostgresMessages(database, self._appender)
         self.connections: ConnectionStore = PostgresConnections(database)
+        self.turns: TurnStore = PostgresTurns(database)
         self.deletions: DeletionStore = PostgresDeletions(database)
+        self.receipts: ReceiptStore = PostgresReceipts(database)
+        self.webhooks: WebhookStore = PostgresWebhooks(database)
+        self.sandboxes: SandboxStore = PostgresSandboxes(database)
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:
@@ -52,6 +68,7 @@ class PostgresStore:
         database = await open_database(url)
         try:
             await migrate(database)
+            check_declared(own_tables())
         except BaseException:
             await database.close()
             raise
@@ -61,6 +78,28 @@ class PostgresStore:
         """See the port."""
         if not (await self._database.rows("is_writable"))[0][0]:
             raise StoreUnavailable("the database is a standby: it takes no writes")
+
+    async def scrub(self) -> str:
+        """See the port: never more than `removed`, since nothing here can be overwritten.
+
+        The rows are gone; dead tuples stay in the files until VACUUM lets their space be used again, and copies in the
+        write-ahead log, on standbys and in backups for as long as those are kept.
+        """
+        return REMOVED
+
+    async def orphans(self) -> dict[str, int]:
+        """See the port. All is counted as it was at one moment; on large databases it is stopped after a while."""
+
+        async def operation(tx: Cursor) -> dict[str, int]:
+            await tx.script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await tx.script(f"SET LOCAL statement_timeout = '{limits.START_SECONDS}s'")
+            return {name: await tx.count(query) for name, query in orphan_queries({}).items()}
+
+        return await self._database.transact(operation)
+
+    async def check_integrity(self) -> list[str]:
+        """See the port: what the catalogue knows. Pages are checked by the server, when it reads them."""
+        return [f"{part} is not valid" for (part,) in await self._database.rows("invalid_parts")]
 
     async def close(self) -> None:
         """See the port."""

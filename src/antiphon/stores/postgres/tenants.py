@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from antiphon.core.ports import Slice
@@ -32,6 +34,7 @@ class PostgresTenants:
                 agent_name=agent_name,
                 metadata=metadata,
                 configuration=configuration,
+                digest_secret=os.urandom(32),
                 now=tx.now,
             )
             return tenant

@@ -11,7 +11,7 @@ from antiphon.domain.participants import PEER
 from antiphon.domain.sessions import MULTI, SINGLE
 from antiphon.stores.sqlite.chat_rows import NewChat, add_chat, chat_of
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.participants import ensure_participant
+from antiphon.stores.sqlite.participants import check_participant, ensure_participant
 from antiphon.stores.sqlite.sessions import add_session, new_session
 from antiphon.stores.sqlite.writer import Transaction
 
@@ -38,6 +38,7 @@ class SqliteChats:
                 raise SessionNotFound
             if counted[0] > limits.CHATS_PER_SESSION:
                 raise LimitExceeded(f"a session has at most {limits.CHATS_PER_SESSION} chats")
+            check_participant(tx, tenant_id, owner_id)
             return add_chat(tx, tenant_id, NewChat(chat_id, session_key, owner_id, title, model, "{}")), True
 
         return await self._file.write(operation)
@@ -103,6 +104,7 @@ class SqliteChats:
         def operation(tx: Transaction) -> None:
             if tx.row("is_chat_attached", tenant_id=tenant_id, key=chat_key) is None:
                 raise ChatNotFound
+            check_participant(tx, tenant_id, participant_id)
             tx.run(
                 "upsert_read",
                 tenant_id=tenant_id,

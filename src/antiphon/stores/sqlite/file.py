@@ -12,12 +12,16 @@ from typing import Any, TypeVar
 
 import apsw
 
+from antiphon.domain import limits
+from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.sqlite.database import Cursor, Row, open_reader, translate
 from antiphon.stores.sqlite.writer import Operation, Writer
 
 T = TypeVar("T")
 
 _READER_THREADS = 2
+_SCRUB_BUSY_MILLISECONDS = 100
+_VACUUM_PAGES = 1_000
 
 
 class File:
@@ -67,6 +71,27 @@ class File:
     async def write(self, operation: Operation[T]) -> T:
         """Do it in a transaction; durable on return."""
         return await self._writer.run(operation)
+
+    async def scrub(self) -> None:
+        """Bring the log into the database, cut it to nothing, and give free pages back.
+
+        What was deleted is overwritten in the database itself (secure_delete); older copies of its pages are in the log
+        only. Raises StoreUnavailable when somebody still reads from the log.
+        """
+        await self._writer.run_alone(self._scrub)
+
+    def _scrub(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(_SCRUB_BUSY_MILLISECONDS)  # everybody who writes waits meanwhile
+        try:
+            is_busy, pages, moved = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+        finally:
+            connection.set_busy_timeout(limits.STORE_BUSY_SECONDS * 1000)
+        if is_busy or pages != moved:
+            raise StoreUnavailable("the log is still being read")
+        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()  # a page a row: all are fetched
+        log = self._path.with_name(self._path.name + "-wal")
+        if log.stat().st_size and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
+            raise StoreUnavailable("the log is still being read")
 
     async def close(self) -> None:
         """Finish what is under way and let go of the file."""

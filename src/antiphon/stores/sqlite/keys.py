@@ -11,6 +11,7 @@ from antiphon.domain.errors import KeyNotFound, TenantNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.stores.sqlite.file import File
+from antiphon.stores.sqlite.participants import check_participant
 from antiphon.stores.sqlite.writer import Transaction
 
 
@@ -26,6 +27,8 @@ class SqliteKeys:
         def operation(tx: Transaction) -> None:
             if tx.row("find_tenant", tenant_id=key.tenant_id) is None:
                 raise TenantNotFound
+            if key.participant_id is not None:
+                check_participant(tx, key.tenant_id, key.participant_id)
             tx.run(
                 "insert_key",
                 tenant_id=key.tenant_id,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import apsw
+
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
-from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound
+from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound, MessageIdTaken
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import ASSISTANT, Draft, Message, Page
 from antiphon.domain.participants import PEER
@@ -14,6 +16,7 @@ from antiphon.stores.sqlite.database import Cursor, Row
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.participants import ensure_participant
 from antiphon.stores.sqlite.sessions import join
+from antiphon.stores.sqlite.webhooks import tell_of_messages
 from antiphon.stores.sqlite.writer import Transaction
 
 _SEQ_BITS = 23
@@ -36,20 +39,7 @@ class SqliteMessages:
         """See the port."""
 
         def operation(tx: Transaction) -> list[Message]:
-            chat = _advance(tx, tenant_id, chat_key, drafts)
-            if connection_id is not None and tx.row("find_live_connection", tenant_id=tenant_id, id=connection_id) != (
-                chat_key,
-            ):
-                raise ConnectionNotFound
-            num, last_seq, session_key = chat
-            authors: dict[str, Uid] = {}
-            for draft in drafts:
-                if draft.author not in authors:
-                    authors[draft.author] = _author(tx, tenant_id, session_key, draft.author)
-            first = last_seq - len(drafts) + 1
-            return [
-                _insert(tx, tenant_id, num, first + i, authors[draft.author], draft) for i, draft in enumerate(drafts)
-            ]
+            return append_in(tx, tenant_id, chat_key, drafts, connection_id)
 
         return await self._file.write(operation)
 
@@ -68,10 +58,50 @@ class SqliteMessages:
             row = read.row("find_message", tenant_id=tenant_id, id=message_id)
         return Message(*row[1:]) if head and row and row[0] == head[0] else None
 
+    async def find_by_client_id(self, tenant_id: Uid, chat_key: Uid, client_id: str) -> Message | None:
+        """See the port."""
+        with self._file.snapshot() as read:
+            row = read.row("find_message_by_client_id", tenant_id=tenant_id, key=chat_key, client_id=client_id)
+        return Message(*row) if row else None
+
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))
         return page.items[::-1]
+
+
+def append_in(
+    tx: Transaction,
+    tenant_id: Uid,
+    chat_key: Uid,
+    drafts: Sequence[Draft],
+    connection_id: Uid | None = None,
+    ids: Sequence[Uid] | None = None,
+) -> list[Message]:
+    """Append in a transaction that is open; with these ids where some are given. Raises what the port says."""
+    num, last_seq, session_key, told_id = _advance(tx, tenant_id, chat_key, drafts)
+    if connection_id is not None and tx.row("find_live_connection", tenant_id=tenant_id, id=connection_id) != (
+        chat_key,
+    ):
+        raise ConnectionNotFound
+    authors: dict[str, Uid] = {}
+    for draft in drafts:
+        if draft.author not in authors:
+            authors[draft.author] = _author(tx, tenant_id, session_key, draft.author)
+    first = last_seq - len(drafts) + 1
+    stored = [
+        _message(tx, draft, first + i, ids[i] if ids is not None else new_uid7()) for i, draft in enumerate(drafts)
+    ]
+    for message in stored:
+        _insert(tx, tenant_id, num, authors[message.author], message)
+    if told_id is not None:
+        tell_of_messages(tx, tenant_id, chat_key, told_id, stored)
+    return stored
+
+
+def size_of(said: Draft | Message) -> int:
+    """How many characters a message has in all."""
+    return len(said.text) + len(said.parts or "") + len(said.metadata)
 
 
 def _head(read: Cursor, tenant_id: Uid, chat_key: Uid) -> Row:
@@ -87,15 +117,18 @@ def _expected_size(head: Row, limit: int) -> int:
     return size * min(limit, count) // max(count, 1)
 
 
-def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft]) -> tuple[int, int, Uid]:
-    """Take the places of the drafts; this is where an append to a deleted chat ends."""
+def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft]) -> Row:
+    """Take the places of the drafts; this is where an append to a deleted chat ends.
+
+    The chat's number, its last place, its session's key, and its id where a webhook wants to be told.
+    """
     answers = [draft for draft in drafts if draft.role == ASSISTANT]
     row = tx.row(
         "advance_chat",
         tenant_id=tenant_id,
         key=chat_key,
         count=len(drafts),
-        size=sum(len(draft.text) + len(draft.parts or "") + len(draft.metadata) for draft in drafts),
+        size=sum(map(size_of, drafts)),
         said_at=_moment(tx, drafts[-1]),
         answered_at=_moment(tx, answers[-1]) if answers else None,
         now=tx.now,
@@ -104,8 +137,7 @@ def _advance(tx: Transaction, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Dr
         raise ChatNotFound
     if row[1] > limits.MESSAGES_PER_CHAT:
         raise ChatFull
-    num, last_seq, session_key = row
-    return num, last_seq, session_key
+    return row
 
 
 def _moment(tx: Transaction, draft: Draft) -> int:
@@ -123,9 +155,9 @@ def _author(tx: Transaction, tenant_id: Uid, session_key: Uid, name: str) -> Uid
     return who.id
 
 
-def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid, draft: Draft) -> Message:
-    message = Message(
-        new_uid7(),
+def _message(tx: Transaction, draft: Draft, seq: int, message_id: Uid) -> Message:
+    return Message(
+        message_id,
         seq,
         draft.client_id,
         draft.role,
@@ -136,22 +168,29 @@ def _insert(tx: Transaction, tenant_id: Uid, num: int, seq: int, author_id: Uid,
         draft.token_count,
         _moment(tx, draft),
     )
-    tx.run(
-        "insert_message",
-        place=place_of(num, seq),
-        tenant_id=tenant_id,
-        id=message.id,
-        client_id=message.client_id,
-        role=message.role,
-        author_id=author_id,
-        author=message.author,
-        text=message.text,
-        parts=message.parts,
-        metadata=message.metadata,
-        token_count=message.token_count,
-        created_at=message.created_at,
-    )
-    return message
+
+
+def _insert(tx: Transaction, tenant_id: Uid, num: int, author_id: Uid, message: Message) -> None:
+    try:
+        tx.run(
+            "insert_message",
+            place=place_of(num, message.seq),
+            tenant_id=tenant_id,
+            id=message.id,
+            client_id=message.client_id,
+            role=message.role,
+            author_id=author_id,
+            author=message.author,
+            text=message.text,
+            parts=message.parts,
+            metadata=message.metadata,
+            token_count=message.token_count,
+            created_at=message.created_at,
+        )
+    except apsw.ConstraintError as error:
+        if "messages_by_client_id" in str(error):
+            raise MessageIdTaken from None
+        raise
 
 
 def _page(read: Cursor, tenant_id: Uid, head: Row, part: Slice) -> Page:

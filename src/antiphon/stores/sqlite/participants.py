@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from antiphon.core.ports import Slice
-from antiphon.domain.errors import TenantNotFound
+from antiphon.domain.errors import ParticipantNotFound, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.participants import PEER, Participant
 from antiphon.stores.sqlite.file import File
@@ -36,6 +36,12 @@ def ensure_participant(tx: Transaction, tenant_id: Uid, kind: str, name: str) ->
     if row is not None:
         return Participant(*row), False
     return add_participant(tx, tenant_id, kind, name), True
+
+
+def check_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid) -> None:
+    """Raise ParticipantNotFound when it, or the tenant, is not there any more."""
+    if tx.row("find_participant_by_id", tenant_id=tenant_id, id=participant_id) is None:
+        raise ParticipantNotFound
 
 
 class SqliteParticipants:

@@ -6,16 +6,20 @@ harm.
 
 from __future__ import annotations
 
-from antiphon.domain.deletions import CHAT, SESSION, PurgeStep
+from antiphon.domain.deletions import CHAT, PARTICIPANT, SESSION
 from antiphon.domain.ids import Uid
-from antiphon.domain.limits import MESSAGES_PER_CHAT, PURGE_CHARACTERS
+from antiphon.domain.limits import CHATS_PER_SESSION, MESSAGES_PER_CHAT, PURGE_CHARACTERS
+from antiphon.stores.graph import limbs_of
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
-_OF_TENANT = ("messages", "reads", "connections", "chats", "members", "sessions", "keys", "participants")
+OF_CHAT = ("reads", "connections", "turn_events", "turns")
+OF_PARTICIPANT = ("members", "reads", "connections", "keys")
+OF_TENANT = tuple(limbs_of("tenants")[:-1])
+_CHAT_AND_SESSION = 2
 
 
-class _Budget:
+class Budget:
     """How many rows a step may still remove, and what it has removed."""
 
     def __init__(self, rows: int) -> None:
@@ -30,52 +34,79 @@ class _Budget:
         return self.left > 0
 
 
-def purge_some(tx: Transaction, tenant_id: Uid, kind: str, key: Uid, rows_max: int) -> PurgeStep:
-    """Remove about `rows_max` rows of what was detached; `is_done` when nothing is left."""
-    budget = _Budget(rows_max)
+def purge_some(tx: Transaction, tenant_id: Uid, kind: str, key: Uid, rows_max: int) -> tuple[dict[str, int], bool]:
+    """Remove about `rows_max` rows of what was detached: how many of each table, and whether nothing is left."""
+    budget = Budget(rows_max)
     if kind == CHAT:
         is_done = _purge_chat(tx, tenant_id, key, budget)
     elif kind == SESSION:
         is_done = _purge_session(tx, tenant_id, key, budget)
+    elif kind == PARTICIPANT:
+        is_done = _purge_participant(tx, tenant_id, key, budget)
     else:
         is_done = _purge_tenant(tx, tenant_id, budget)
-    return PurgeStep(budget.removed, is_done)
+    return budget.removed, is_done
 
 
-def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: _Budget) -> bool:
+def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bool:
+    """A chat, and with it its session when that is a husk without another chat."""
     row = tx.row("husk_of_chat", tenant_id=tenant_id, key=key)
     if row is None:
         return True
-    low, high = place_of(row[0], 1), place_of(row[0], MESSAGES_PER_CHAT)
-    limit = min(budget.left, max(1, PURGE_CHARACTERS // max(row[1], 1)))
-    removed = tx.run("purge_messages_of_chat", tenant_id=tenant_id, low=low, high=high, limit=limit)
-    if removed == limit:
-        budget.spend("messages", removed)
+    num, size, session_key = row
+    limit = min(budget.left, max(1, PURGE_CHARACTERS // max(size, 1)))
+    places = {"low": place_of(num, 1), "high": place_of(num, MESSAGES_PER_CHAT)}
+    removed = tx.run("purge_messages_of_chat", tenant_id=tenant_id, limit=limit, **places)
+    if not budget.spend("messages", removed) or removed == limit:
         return False
-    if not budget.spend("messages", removed):
+    if not _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, key=key):
         return False
-    for table in ("reads", "connections"):
-        if not budget.spend(table, tx.run(f"purge_{table}_of_chat", tenant_id=tenant_id, key=key, limit=budget.left)):
-            return False
+    is_last = tx.row("session_dies_with", tenant_id=tenant_id, session_key=session_key, key=key) is not None
+    if is_last and not _purge_tables(tx, ("members",), "session", budget, tenant_id=tenant_id, key=session_key):
+        return False
+    if is_last and budget.left < _CHAT_AND_SESSION and budget.removed:
+        return False  # they go together: a session alone would be found by nobody
     budget.spend("chats", tx.run("purge_chat", tenant_id=tenant_id, key=key))
+    if is_last:
+        budget.spend("sessions", tx.run("purge_session", tenant_id=tenant_id, key=session_key))
     return True
 
 
-def _purge_session(tx: Transaction, tenant_id: Uid, key: Uid, budget: _Budget) -> bool:
+def _purge_session(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bool:
     while (row := tx.row("husks_of_session", tenant_id=tenant_id, session_key=key)) is not None:
         if not _purge_chat(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
-    removed = tx.run("purge_members_of_session", tenant_id=tenant_id, key=key, limit=budget.left)
-    if not budget.spend("members", removed):
+    if not _purge_tables(tx, ("sandboxes", "members"), "session", budget, tenant_id=tenant_id, key=key):
         return False
     budget.spend("sessions", tx.run("purge_session", tenant_id=tenant_id, key=key))
     return True
 
 
-def _purge_tenant(tx: Transaction, tenant_id: Uid, budget: _Budget) -> bool:
-    for table in _OF_TENANT:
-        removed = tx.run(f"purge_{table}_of_tenant", tenant_id=tenant_id, limit=budget.left)
-        if not budget.spend(table, removed):
+def _purge_participant(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bool:
+    """Own sessions, which are husks by now, then what hangs on the participant itself."""
+    while (row := tx.row("husks_of_owner", tenant_id=tenant_id, owner_id=key)) is not None:
+        if not _purge_session(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
+    if not _purge_tables(tx, OF_PARTICIPANT, "participant", budget, tenant_id=tenant_id, key=key):
+        return False
+    budget.spend("participants", tx.run("purge_participant", tenant_id=tenant_id, key=key))
+    return True
+
+
+def _purge_tenant(tx: Transaction, tenant_id: Uid, budget: Budget) -> bool:
+    """The ids that the detach has left, then chat by chat, then what hangs on the tenant itself."""
+    ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION}
+    if tx.rows("detach_chats_of_tenant", **ids) or tx.rows("detach_sessions_of_tenant", **ids):
+        return False
+    while (row := tx.row("husks_of_tenant", tenant_id=tenant_id)) is not None:
+        if not _purge_chat(tx, tenant_id, row[0], budget) or budget.left <= 0:
+            return False
+    if not _purge_tables(tx, OF_TENANT, "tenant", budget, tenant_id=tenant_id):
+        return False
     budget.spend("tenants", tx.run("purge_tenant", tenant_id=tenant_id))
     return True
+
+
+def _purge_tables(tx: Transaction, tables: tuple[str, ...], owner: str, budget: Budget, **whose: Uid) -> bool:
+    """Some rows of each table in turn; false when the budget ended before that was certain to be all."""
+    return all(budget.spend(table, tx.run(f"purge_{table}_of_{owner}", limit=budget.left, **whose)) for table in tables)

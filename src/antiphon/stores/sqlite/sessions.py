@@ -15,7 +15,7 @@ from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
 from antiphon.stores.merging import merge
 from antiphon.stores.sqlite.chat_rows import NewChat, add_chat
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.participants import ensure_participant
+from antiphon.stores.sqlite.participants import check_participant, ensure_participant
 from antiphon.stores.sqlite.writer import Transaction
 
 
@@ -100,6 +100,7 @@ class SqliteSessions:
         artist_id: str | None,
         model: str | None,
         metadata: str = "{}",
+        chat_title: str = DEFAULT_TITLE,
     ) -> tuple[Session, Chat]:
         """See the port."""
 
@@ -118,7 +119,8 @@ class SqliteSessions:
                 tx.now,
             )
             add_session(tx, tenant_id, session)
-            chat = NewChat(new_public_id(), session.key, owner_id, DEFAULT_TITLE, model, "{}")
+            check_participant(tx, tenant_id, owner_id)
+            chat = NewChat(new_public_id(), session.key, owner_id, chat_title, model, "{}")
             return session, add_chat(tx, tenant_id, chat)
 
         return await self._file.write(operation)

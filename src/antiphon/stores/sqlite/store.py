@@ -14,22 +14,33 @@ from antiphon.core.ports import (
     KeyStore,
     MessageStore,
     ParticipantStore,
+    ReceiptStore,
     SessionStore,
     TenantStore,
+    TurnStore,
 )
+from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.domain import limits
+from antiphon.domain.deletions import ERASED
 from antiphon.domain.errors import StoreUnavailable
+from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.sqlite.chats import SqliteChats
 from antiphon.stores.sqlite.connections import SqliteConnections
-from antiphon.stores.sqlite.database import FILE_NAME, open_writer
+from antiphon.stores.sqlite.database import FILE_NAME, Cursor, Row, open_writer
 from antiphon.stores.sqlite.deletions import SqliteDeletions
+from antiphon.stores.sqlite.detach import SEQ_BITS
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.keys import SqliteKeys
 from antiphon.stores.sqlite.messages import SqliteMessages
 from antiphon.stores.sqlite.migrations import migrate
 from antiphon.stores.sqlite.participants import SqliteParticipants
+from antiphon.stores.sqlite.receipts import SqliteReceipts
+from antiphon.stores.sqlite.sandboxes import SqliteSandboxes
 from antiphon.stores.sqlite.sessions import SqliteSessions
 from antiphon.stores.sqlite.tenants import SqliteTenants
+from antiphon.stores.sqlite.turns import SqliteTurns
+from antiphon.stores.sqlite.webhooks import SqliteWebhooks
 
 
 class SqliteStore:
@@ -47,7 +58,11 @@ class SqliteStore:
         self.chats: ChatStore = SqliteChats(file)
         self.messages: MessageStore = SqliteMessages(file)
         self.connections: ConnectionStore = SqliteConnections(file)
+        self.turns: TurnStore = SqliteTurns(file)
         self.deletions: DeletionStore = SqliteDeletions(file)
+        self.receipts: ReceiptStore = SqliteReceipts(file)
+        self.webhooks: WebhookStore = SqliteWebhooks(file)
+        self.sandboxes: SandboxStore = SqliteSandboxes(file)
 
     @classmethod
     async def open(cls, data_dir: Path) -> SqliteStore:
@@ -64,9 +79,38 @@ class SqliteStore:
             self._checked_until = time.monotonic() + limits.STORE_CHECK_SECONDS
         self._file.rows("count_tenants")
 
+    async def scrub(self) -> str:
+        """See the port."""
+        await self._file.scrub()
+        return ERASED
+
+    async def orphans(self) -> dict[str, int]:
+        """See the port."""
+        queries = orphan_queries({"messages.chat_key": f"p.num = c.place >> {SEQ_BITS}"})
+
+        def count(read: Cursor) -> dict[str, int]:
+            return {name: _number(read.connection.execute(query).fetchall()) for name, query in queries.items()}
+
+        return await self._file.read_apart(count)
+
+    async def check_integrity(self) -> list[str]:
+        """See the port."""
+
+        def check(read: Cursor) -> list[str]:
+            faults = [str(row[0]) for row in read.connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            keys = read.connection.execute("PRAGMA foreign_key_check").fetchall()
+            return faults + [f"row {row[1]} of {row[0]} names a row of {row[2]} that is not there" for row in keys]
+
+        return await self._file.read_apart(check)
+
     async def close(self) -> None:
         """See the port."""
         await self._file.close()
+
+
+def _number(rows: list[Row]) -> int:
+    count: int = rows[0][0]
+    return count
 
 
 def _open_file(data_dir: Path) -> File:
@@ -79,6 +123,7 @@ def _open_file(data_dir: Path) -> File:
     connection = open_writer(path)
     try:
         migrate(connection)
+        check_declared({row[0] for row in Cursor(connection).rows("list_tables")})
     finally:
         connection.close()
     return File(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from antiphon.core.ports import Slice
@@ -33,6 +35,7 @@ class SqliteTenants:
                 agent_name=agent_name,
                 metadata=metadata,
                 configuration=configuration,
+                digest_secret=os.urandom(32),
                 now=tx.now,
             )
             return tenant

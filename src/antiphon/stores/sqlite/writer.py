@@ -50,6 +50,12 @@ class _Job:
         self.future: asyncio.Future[Any] = loop.create_future()
 
 
+class _Alone(_Job):
+    """Something for the writer's connection outside of any transaction."""
+
+    __slots__ = ()
+
+
 class _BatchLost(Exception):
     """The transaction is gone, and every operation of the batch with it."""
 
@@ -68,6 +74,16 @@ class Writer:
         self._checkpointer = threading.Thread(target=self._checkpoint, name="antiphon-checkpoint", daemon=True)
         self._thread.start()
         self._checkpointer.start()
+
+    async def run_alone(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do it with the writer's connection, outside of any transaction and while nobody else writes."""
+        loop = asyncio.get_running_loop()
+        if self._closing.is_set():
+            raise StoreUnavailable
+        job = _Alone(lambda tx: work(tx.connection), loop)
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
 
     async def run(self, operation: Operation[T]) -> T:
         """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError."""
@@ -105,15 +121,24 @@ class Writer:
 
     def _work(self) -> None:
         while (first := self._jobs.get()) is not None:
+            if isinstance(first, _Alone):
+                _deliver([first], [self._do_alone(first)])
+                continue
             batch = [first]
             is_last = False
+            alone: _Alone | None = None
             while len(batch) < limits.WRITE_BATCH_OPERATIONS and not self._jobs.empty():
                 job = self._jobs.get()
                 if job is None:
                     is_last = True
                     break
+                if isinstance(job, _Alone):
+                    alone = job
+                    break
                 batch.append(job)
             _deliver(batch, self._commit_or_reopen(batch))
+            if alone is not None:
+                _deliver([alone], [self._do_alone(alone)])
             self._dirty.set()
             self._limit_log()
             if is_last:
@@ -144,6 +169,14 @@ class Writer:
         except StoreError as error:  # likewise
             fault = error
         return [fault] * len(batch)
+
+    def _do_alone(self, job: _Alone) -> Any:
+        try:
+            return job.operation(Transaction(self._connection, times.now()))
+        except apsw.Error as error:
+            return translate(error)
+        except Exception as error:  # noqa: BLE001  as in a batch
+            return error
 
     def _commit(self, batch: list[_Job]) -> list[Any]:
         """The outcome of each job: its result, or the exception that its caller gets."""

@@ -9,7 +9,7 @@ import pytest
 
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
-from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound, StoreFailed, StoreUnavailable
+from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound, MessageIdTaken, StoreUnavailable
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import Message
 from antiphon.stores.contract.worlds import (
@@ -84,7 +84,7 @@ async def test_one_that_fails_takes_no_other_with_it(postgres_store: PostgresSto
     await postgres_store.messages.append(tenant, chat.key, [draft("taken", client_id="x")])
     drafts = [draft(str(i), client_id="x" if i == 2 else None) for i in range(5)]
     outcomes = await together(*(postgres_store.messages.append(tenant, chat.key, [one]) for one in drafts))
-    assert losses(outcomes) == [StoreFailed]
+    assert losses(outcomes) == [MessageIdTaken]
     assert await texts_of(postgres_store, tenant, chat.key) == ["first", "taken", "0", "1", "3", "4"]
 
 

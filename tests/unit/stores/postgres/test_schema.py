@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-GLOBAL = {"schema_migrations", "tenant_names"}
-WITHOUT_TENANT = {"deletions"}  # it outlives the tenant: the proof of a deletion must not go with what was deleted
+GLOBAL = {"schema_migrations", "signing_keys", "tenant_names"}
+# They outlive the tenant: the proof of a deletion must not go with what was deleted.
+WITHOUT_TENANT = {"deletions", "receipt_heads", "receipts", "tombstones"}
 
 TABLES = (
     "SELECT oid, relname, relpersistence FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"

@@ -13,6 +13,7 @@ import pytest
 
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
+from antiphon.domain.deletions import Order
 from antiphon.domain.errors import ChatNotFound, StoreUnavailable
 from antiphon.stores.contract.worlds import (
     detach,
@@ -68,7 +69,7 @@ async def test_the_bytes_of_a_deleted_tenant_are_gone(tmp_path: Path) -> None:
             await store.participants.put(tenant.id, f"peer-{name}-{i}", _meta(name, i), _meta(name, i))
         session, _ = await store.sessions.put_single(tenant.id, f"id-{name}", f"owner-{name}", _meta(name, 3), None, [])
         if name == "gone":
-            await store.deletions.detach_session(tenant.id, session.key, "cancel", 0)
+            await store.deletions.detach_session(tenant.id, session.key, Order("cancel"))
             await store.deletions.detach_tenant(tenant.id)
             await purge(store, tenant.id)
     await store.close()
@@ -142,7 +143,7 @@ async def test_a_chat_that_goes_while_its_long_page_is_read_is_whole_or_not_foun
     _, chats = await new_chats(store, tenant, 2)
     stored = await say(store, tenant, chats[0], *(f"m{i}" * 50 for i in range(50)))
     pages: list[Any] = [store.messages.page(tenant, chats[0].key, Slice(0, 100)) for _ in range(20)]
-    gone = store.deletions.detach_chat(tenant, chats[0].key, "refuse", 100)
+    gone = store.deletions.detach_chat(tenant, chats[0].key, Order("refuse", inline_messages=100))
     for outcome in await race(gone, *pages):
         if isinstance(outcome, BaseException):
             assert isinstance(outcome, ChatNotFound)

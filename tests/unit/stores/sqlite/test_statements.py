@@ -17,9 +17,16 @@ MAY_SCAN = {
     "applied_migrations",  # one row a migration
     "count_tenants",  # for administrators only
     "delete_connections_of_node",  # at the end of a process, over no more rows than there are live sockets
+    "due_webhooks",  # one look a webhook: there are few of them
+    "release_webhooks",  # at the end of a process, over the same
     "due_deletions",  # over an index that has what waits and nothing else
+    "find_last_answer",  # the newest messages of a chat, of which there is a limit
+    "list_signing_keys",  # one a process and rotation
+    "list_tables",  # at the start
+    "overdue_deletions",  # over that index, too
     "list_tenants",  # in the order of the table, which it stops after the page
     "list_tenants_reversed",
+    "messages_after",  # the rows of the range, which has a limit
     "pending_deletions",  # as above
     "release_deletions",  # at the end of a process, over that index
 }

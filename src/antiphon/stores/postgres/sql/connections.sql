@@ -13,12 +13,6 @@ UPDATE connections SET expires_at = now() + make_interval(secs => :lease_seconds
 WHERE tenant_id = :tenant_id AND node = :node AND expires_at > now()
 RETURNING id;
 
--- name: live_connections_of_chat
--- How many live sockets each of some chats has, and when the last of them stops counting; chats with none are missing.
-SELECT chat_key, count(*), max(expires_at) FROM connections
-WHERE tenant_id = :tenant_id AND chat_key = ANY (:chat_keys) AND expires_at > now()
-GROUP BY chat_key;
-
 -- name: delete_connection
 -- Forgets a socket.
 DELETE FROM connections WHERE tenant_id = :tenant_id AND id = :id;
@@ -30,7 +24,3 @@ DELETE FROM connections WHERE node = :node;
 -- name: delete_expired_connections
 -- The sockets of the tenant whose processes are dead.
 DELETE FROM connections WHERE tenant_id = :tenant_id AND expires_at <= now();
-
--- name: delete_connections_of_chat
--- All sockets of chats that are being detached.
-DELETE FROM connections WHERE tenant_id = :tenant_id AND chat_key = ANY (:chat_keys);

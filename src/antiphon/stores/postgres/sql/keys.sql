@@ -1,9 +1,13 @@
 -- name: insert_key
--- A new credential, unless the tenant is detached.
-WITH tenant AS (
-    SELECT tenant_id FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL FOR SHARE)
+-- A new credential, unless the tenant or the participant is detached.
+WITH tenant AS MATERIALIZED (
+    SELECT tenant_id FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL FOR SHARE),
+bearer AS MATERIALIZED (
+    SELECT id FROM participants
+    WHERE tenant_id = :tenant_id AND id = :participant_id AND kind <> 'gone' FOR KEY SHARE)
 INSERT INTO keys (tenant_id, id, participant_id, session_id, scope, label, secret_hash, created_at, expires_at)
 SELECT :tenant_id, :id, :participant_id, :session_id, :scope, :label, :secret_hash, :created_at, :expires_at FROM tenant
+WHERE CAST(:participant_id AS uuid) IS NULL OR EXISTS (SELECT 1 FROM bearer)
 RETURNING id;
 
 -- name: list_keys

@@ -1,9 +1,10 @@
 -- name: append
 -- Several appends to chats of one tenant, each whole or not at all. First the chats are locked in one order (without
 -- that two batches deadlock, measured); then each append is judged: `gone` (the chat has no id any more), `lost` (its
--- connection's lease is over), `unready` (an author must first be made or join), `full`, or `ready`; then the ready
--- ones take the next places of their chats, which are given back. Subqueries instead of joins keep the work in
--- proportion to the batch also where the database has no statistics yet.
+-- connection's lease is over), `unready` (an author must first be made or join, or a webhook wants to be told, and this
+-- is not where it is), `full`, or `ready`; then the ready ones take the next places of their chats, which are given
+-- back. Subqueries instead of joins keep the work in proportion to the batch also where the database has no statistics
+-- yet.
 WITH asked AS (
     SELECT * FROM unnest(CAST(:chat_keys AS uuid[]), CAST(:connection_ids AS uuid[]), CAST(:sizes AS integer[]),
         CAST(:said_ats AS timestamptz[]), CAST(:answered_ats AS timestamptz[]))
@@ -15,7 +16,7 @@ drafts AS (
         CAST(:created_ats AS timestamptz[]))
     AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at)),
 locked AS MATERIALIZED (
-    SELECT key, session_key, last_seq FROM chats
+    SELECT key, id, session_key, last_seq FROM chats
     WHERE tenant_id = :tenant_id AND key = ANY (:chat_keys) AND id IS NOT NULL
     ORDER BY key FOR UPDATE),
 spoken AS MATERIALIZED (
@@ -30,13 +31,15 @@ spoken AS MATERIALIZED (
 known AS (
     SELECT n, bool_and(participant_id IS NOT NULL) AS are_all FROM spoken GROUP BY n),
 judged AS MATERIALIZED (
-    SELECT a.n, a.chat_key, a.size, a.said_at, a.answered_at, l.last_seq,
+    SELECT a.n, a.chat_key, l.id AS chat_id, a.size, a.said_at, a.answered_at, l.last_seq,
         CASE
             WHEN l.key IS NULL THEN 'gone'
             WHEN a.connection_id IS NOT NULL AND NOT coalesce((
                 SELECT c.chat_key = a.chat_key AND c.expires_at > now() FROM connections c
                 WHERE c.tenant_id = :tenant_id AND c.id = a.connection_id), false) THEN 'lost'
-            WHEN NOT k.are_all THEN 'unready'
+            WHEN NOT k.are_all OR (NOT :is_telling AND EXISTS (
+                SELECT 1 FROM webhooks w WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL
+                    AND position('"message.appended"' IN w.events) > 0)) THEN 'unready'
             ELSE 'ready'
         END AS state
     FROM asked a
@@ -64,7 +67,7 @@ stored AS (
     SELECT :tenant_id, f.chat_key, s.id, s.participant_id, s.created_at, f.before + s.place, s.token_count,
         s.client_id, s.role, s.author, s.text, s.parts, s.metadata
     FROM fitting f JOIN spoken s ON s.n = f.n)
-SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer)
+SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer), j.chat_id
 FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
 
 -- name: append_one
@@ -81,6 +84,9 @@ advanced AS (
         last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
     WHERE tenant_id = :tenant_id AND key = :chat_key AND id IS NOT NULL AND last_seq < :messages_max
         AND EXISTS (SELECT 1 FROM speaker)
+        AND NOT EXISTS (
+            SELECT 1 FROM webhooks w WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL
+                AND position('"message.appended"' IN w.events) > 0)
         AND (CAST(:connection_id AS uuid) IS NULL OR EXISTS (
             SELECT 1 FROM connections
             WHERE tenant_id = :tenant_id AND id = :connection_id AND chat_key = :chat_key AND expires_at > now()))
@@ -131,3 +137,9 @@ ORDER BY m.seq DESC;
 SELECT m.id, m.seq, m.client_id, m.role, m.author, m.text, m.parts, m.metadata, m.token_count, m.created_at
 FROM messages m JOIN chats c ON c.tenant_id = m.tenant_id AND c.key = m.chat_key
 WHERE m.tenant_id = :tenant_id AND m.id = :id AND c.key = :key AND c.id IS NOT NULL;
+
+-- name: find_message_by_client_id
+-- The message of that client's id, if it is in that chat and the chat has an id.
+SELECT m.id, m.seq, m.client_id, m.role, m.author, m.text, m.parts, m.metadata, m.token_count, m.created_at
+FROM messages m JOIN chats c ON c.tenant_id = m.tenant_id AND c.key = m.chat_key
+WHERE m.tenant_id = :tenant_id AND m.client_id = :client_id AND c.key = :key AND c.id IS NOT NULL;

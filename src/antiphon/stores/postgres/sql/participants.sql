@@ -11,9 +11,9 @@ FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = ANY (
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_participant_by_id
--- The participant of that id, unless the tenant is detached.
+-- The participant of that id, unless it or the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND id = :id
+FROM participants WHERE tenant_id = :tenant_id AND id = :id AND kind <> 'gone'
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: insert_participant

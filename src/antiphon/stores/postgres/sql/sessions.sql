@@ -1,8 +1,9 @@
 -- name: create_single
 -- A new single session with its chat, owned by the participant of that name: everything in one act. Nothing comes back
--- when there is no such participant; `is_made` is false once the tenant is detached.
-WITH owner AS (
-    SELECT id FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :owner_name),
+-- when there is no such participant (one that is being detached is waited for); `is_made` is false once the tenant is
+-- detached.
+WITH owner AS MATERIALIZED (
+    SELECT id FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :owner_name FOR KEY SHARE),
 counted AS (
     UPDATE tenants SET single_count = single_count + 1
     WHERE tenant_id = :tenant_id AND name IS NOT NULL AND EXISTS (SELECT 1 FROM owner)
@@ -26,8 +27,9 @@ SELECT owner.id, EXISTS (SELECT 1 FROM counted) AS is_made FROM owner;
 
 -- name: create_multi
 -- A new multi session with its first chat, owned by the participant of that id; the rest as above.
-WITH owner AS (
-    SELECT id, name FROM participants WHERE tenant_id = :tenant_id AND id = :owner_id),
+WITH owner AS MATERIALIZED (
+    SELECT id, name FROM participants
+    WHERE tenant_id = :tenant_id AND id = :owner_id AND kind <> 'gone' FOR KEY SHARE),
 counted AS (
     UPDATE tenants SET multi_count = multi_count + 1
     WHERE tenant_id = :tenant_id AND name IS NOT NULL AND EXISTS (SELECT 1 FROM owner)
@@ -52,12 +54,14 @@ SELECT owner.name, EXISTS (SELECT 1 FROM counted) AS is_made FROM owner;
 
 -- name: find_session
 -- The session of that id.
-SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
+SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at, lines_added,
+    lines_removed
 FROM sessions WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: lock_session
 -- The same, held until the end of the transaction: what is merged into it is not lost.
-SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
+SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at, lines_added,
+    lines_removed
 FROM sessions WHERE tenant_id = :tenant_id AND id = :id FOR NO KEY UPDATE;
 
 -- name: list_sessions
@@ -65,7 +69,8 @@ FROM sessions WHERE tenant_id = :tenant_id AND id = :id FOR NO KEY UPDATE;
 SELECT CASE WHEN :shape = 'single' THEN t.single_count ELSE t.multi_count END, s.*
 FROM tenants t
 LEFT JOIN LATERAL (
-    SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
+    SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at,
+        lines_added, lines_removed
     FROM sessions WHERE tenant_id = :tenant_id AND shape = :shape AND id IS NOT NULL
     ORDER BY key LIMIT :limit OFFSET :offset) s ON true
 WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY s.key;
@@ -75,7 +80,8 @@ WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY s.key;
 SELECT CASE WHEN :shape = 'single' THEN t.single_count ELSE t.multi_count END, s.*
 FROM tenants t
 LEFT JOIN LATERAL (
-    SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at
+    SELECT key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at,
+        lines_added, lines_removed
     FROM sessions WHERE tenant_id = :tenant_id AND shape = :shape AND id IS NOT NULL
     ORDER BY key DESC LIMIT :limit OFFSET :offset) s ON true
 WHERE t.tenant_id = :tenant_id AND t.name IS NOT NULL ORDER BY s.key DESC;
@@ -104,8 +110,9 @@ SELECT left_at IS NOT NULL FROM members
 WHERE tenant_id = :tenant_id AND session_key = :session_key AND participant_id = :participant_id;
 
 -- name: is_member
--- Whether somebody is a member now of a session that is there.
+-- Whether somebody who is there is a member now of a session that is there.
 SELECT 1 FROM members m JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.id IS NOT NULL
+JOIN participants p ON p.tenant_id = m.tenant_id AND p.id = m.participant_id AND p.kind <> 'gone'
 WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.participant_id = :participant_id
     AND m.left_at IS NULL;
 
@@ -160,3 +167,41 @@ LEFT JOIN LATERAL (
     WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND p.kind = 'peer'
     ORDER BY m.join_key DESC LIMIT :limit OFFSET :offset) m ON true
 ORDER BY m.join_key DESC;
+
+-- name: change_session
+-- What was given, the rest as it was.
+UPDATE sessions
+SET title = coalesce(CAST(:title AS text), title), status = coalesce(CAST(:status AS text), status),
+    lines_added = coalesce(CAST(:lines_added AS bigint), lines_added),
+    lines_removed = coalesce(CAST(:lines_removed AS bigint), lines_removed),
+    updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
+
+-- name: set_artist
+-- The artist of a session.
+UPDATE sessions SET artist_id = :artist_id WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
+
+-- name: count_archived
+-- How many sessions of an owner are put away.
+SELECT count(*) FROM sessions
+WHERE tenant_id = :tenant_id AND owner_id = :owner_id AND shape = 'multi' AND status = 'archived' AND id IS NOT NULL;
+
+-- name: list_overviews
+-- Somebody's multi sessions, archived or not or (NULL) both, the newest first, with what there is to know of their chats.
+SELECT s.key, s.id, s.shape, s.owner_id, s.title, s.status, s.artist_id, s.metadata, s.configuration, s.created_at,
+    s.updated_at, s.lines_added, s.lines_removed,
+    (SELECT max(c.updated_at) FROM chats c
+        WHERE c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL),
+    (SELECT c.id FROM chats c
+        WHERE c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL
+        ORDER BY c.updated_at DESC, c.key DESC LIMIT 1),
+    EXISTS (SELECT 1 FROM chats c
+        LEFT JOIN reads r ON r.tenant_id = c.tenant_id AND r.chat_key = c.key AND r.participant_id = :owner_id
+        WHERE c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL
+            AND c.last_answer_at IS NOT NULL AND (r.read_at IS NULL OR date_trunc('milliseconds', c.last_answer_at) > date_trunc('milliseconds', r.read_at))),
+    EXISTS (SELECT 1 FROM chats c
+        WHERE c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL AND c.active_turn IS NOT NULL)
+FROM sessions s
+WHERE s.tenant_id = :tenant_id AND s.owner_id = :owner_id AND s.shape = 'multi' AND s.id IS NOT NULL
+    AND (CAST(:is_archived AS boolean) IS NULL OR (s.status = 'archived') = :is_archived)
+ORDER BY s.key DESC LIMIT :limit OFFSET :offset;

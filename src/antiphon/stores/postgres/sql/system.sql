@@ -25,3 +25,14 @@ INSERT INTO schema_migrations (version, name, applied_at) VALUES (:version, :nam
 -- name: is_writable
 -- scope: system, whether this server takes writes (a standby does not), and whether the tables can be read.
 SELECT current_setting('transaction_read_only') = 'off', EXISTS (SELECT 1 FROM tenant_names);
+
+-- name: invalid_parts
+-- scope: system, indexes that are not whole and constraints that were never checked, of the tables beside the list of
+-- migrations.
+SELECT CAST(CAST(i.indexrelid AS regclass) AS text) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+WHERE NOT (i.indisvalid AND i.indisready) AND c.relnamespace = (
+    SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_migrations'))
+UNION ALL
+SELECT k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+WHERE NOT k.convalidated AND c.relnamespace = (
+    SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_migrations'));

@@ -1,7 +1,7 @@
 -- name: insert_tenant
 -- A new tenant, whose name has been taken.
-INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, created_at)
-VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :now);
+INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, digest_secret, created_at)
+VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :digest_secret, :now);
 
 -- name: take_tenant_name
 -- scope: system, a name is unique over all tenants; nothing is inserted when it is taken.
@@ -68,4 +68,4 @@ WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING multi_count;
 
 -- name: detach_tenant
 -- The detach itself: from here on no key, name or creation finds the tenant.
-UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING single_count + multi_count;
+UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL;

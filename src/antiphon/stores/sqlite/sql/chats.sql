@@ -45,3 +45,25 @@ ON CONFLICT (tenant_id, chat_key, participant_id) DO UPDATE SET read_at = exclud
 -- name: is_chat_attached
 -- Whether the chat still has an id.
 SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
+
+-- name: change_chat
+-- What was given, the rest as it was; the chat has changed in any case.
+UPDATE chats SET title = coalesce(:title, title), model = coalesce(:model, model), updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL RETURNING session_key;
+
+-- name: list_said_of_owner
+-- The chats in which something was said of an owner's multi sessions that are not put away, the last changed first,
+-- after their artist: those of one artist, or (NULL) all.
+SELECT s.artist_id, c.*
+FROM chat_rows c JOIN sessions s ON s.tenant_id = c.tenant_id AND s.key = c.session_key
+WHERE c.tenant_id = :tenant_id AND c.owner_id = :owner_id AND c.session_shape = 'multi' AND c.message_count > 0
+    AND s.status <> 'archived' AND (:artist_id IS NULL OR lower(s.artist_id) = :artist_id)
+ORDER BY c.updated_at DESC, c.key DESC LIMIT :limit;
+
+-- name: list_said
+-- The same of everybody.
+SELECT s.artist_id, c.*
+FROM chat_rows c JOIN sessions s ON s.tenant_id = c.tenant_id AND s.key = c.session_key
+WHERE c.tenant_id = :tenant_id AND c.session_shape = 'multi' AND c.message_count > 0
+    AND s.status <> 'archived' AND (:artist_id IS NULL OR lower(s.artist_id) = :artist_id)
+ORDER BY c.updated_at DESC, c.key DESC LIMIT :limit;

@@ -20,11 +20,6 @@ RETURNING id;
 SELECT chat_key FROM connections
 WHERE tenant_id = :tenant_id AND id = :id AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
 
--- name: live_connections_of_chat
--- How many live sockets a chat has, and when the last of them stops counting.
-SELECT count(*), max(expires_at) FROM connections
-WHERE tenant_id = :tenant_id AND chat_key = :chat_key AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
-
 -- name: delete_connection
 -- Forgets a socket.
 DELETE FROM connections WHERE tenant_id = :tenant_id AND id = :id;
@@ -37,7 +32,3 @@ DELETE FROM connections WHERE node = :node;
 -- The sockets of the tenant whose processes are dead.
 DELETE FROM connections
 WHERE tenant_id = :tenant_id AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER);
-
--- name: delete_connections_of_chat
--- All sockets of a chat that is being detached.
-DELETE FROM connections WHERE tenant_id = :tenant_id AND chat_key = :chat_key;

@@ -1,10 +1,13 @@
 -- name: advance_chat
 -- Takes the next places in a chat and moves its counters; finds nothing once the chat is detached, which is the fence.
+-- The last column is the chat's id where a webhook wants to be told.
 UPDATE chats
 SET last_seq = last_seq + :count, message_count = message_count + :count, text_size = text_size + :size,
     last_message_at = :said_at, last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
 WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
-RETURNING num, last_seq, session_key;
+RETURNING num, last_seq, session_key, CASE WHEN EXISTS (
+    SELECT 1 FROM webhooks w
+    WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL AND instr(w.events, '"message.appended"') > 0) THEN id END;
 
 -- name: find_speaker
 -- The participant of that name, if it is a member of the session now.
@@ -40,3 +43,9 @@ ORDER BY place DESC LIMIT :limit OFFSET :offset;
 -- The message of that id, with the number of its chat first.
 SELECT place >> 23, id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
 FROM messages WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: find_message_by_client_id
+-- The message of that client's id, if it is in that chat and the chat has an id.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages WHERE tenant_id = :tenant_id AND client_id = :client_id AND place >> 23 = (
+    SELECT num FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL);

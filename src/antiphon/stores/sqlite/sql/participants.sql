@@ -5,9 +5,9 @@ FROM participants WHERE tenant_id = :tenant_id AND kind = :kind AND name = :name
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_participant_by_id
--- The participant of that id, unless the tenant is detached.
+-- The participant of that id, unless it or the tenant is detached.
 SELECT id, kind, name, metadata, configuration, created_at
-FROM participants WHERE tenant_id = :tenant_id AND id = :id
+FROM participants WHERE tenant_id = :tenant_id AND id = :id AND kind <> 'gone'
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: insert_participant
@@ -37,4 +37,5 @@ UPDATE participants SET chat_count = chat_count + :by WHERE tenant_id = :tenant_
 
 -- name: owned_chats
 -- How many chats with a UUID as id the participant of that name owns, and its id.
-SELECT id, chat_count FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :name;
+SELECT id, chat_count FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :name
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);

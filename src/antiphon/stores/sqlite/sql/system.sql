@@ -9,3 +9,7 @@ INSERT INTO schema_migrations (version, name, applied_at) VALUES (:version, :nam
 -- name: touch_migrations
 -- scope: system, writes a row as it is, to see that something can be written.
 UPDATE schema_migrations SET applied_at = applied_at WHERE version = 1;
+
+-- name: list_tables
+-- scope: system, all tables of the database: each needs a rule that says how it is deleted from.
+SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\';

@@ -1,7 +1,7 @@
 -- name: insert_tenant
 -- A new tenant; its name is taken by the statement after it.
-INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, created_at)
-VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :now);
+INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, digest_secret, created_at)
+VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :digest_secret, :now);
 
 -- name: take_tenant_name
 -- scope: system, a name is unique over all tenants; nothing is inserted when it is taken.
@@ -64,4 +64,4 @@ SELECT peer_count, scope_count, single_count, multi_count FROM tenants WHERE ten
 
 -- name: detach_tenant
 -- The detach itself: from here on no key, name or creation finds the tenant.
-UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING single_count + multi_count;
+UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL;

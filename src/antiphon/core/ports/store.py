@@ -1,28 +1,29 @@
-"""What the core needs from the outside: a store and an agent.
+"""What the core needs of a store.
 
 Every method of a store takes the tenant first and touches nothing of any other. When a method that writes returns, what
 it wrote is durable (committed and synced); when it raises, nothing has changed. All raise StoreUnavailable for a
-condition that passes by itself and StoreFailed for any other failure of the database. `find_…` returns None for what
-is not there; the others raise. A thing whose id was set free by a deletion is not there, for every method.
+condition that passes by itself (it alone leaves in doubt whether something has changed: the way to the database may
+have broken during the commit) and StoreFailed for any other failure. `find_…` returns None for what is not there; the
+others raise. A thing whose id was set free by a deletion is not there, for every method.
 Metadata and configurations are JSON objects as text; times are microseconds (`domain.times`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
-from antiphon.domain.chats import Chat
+from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.connections import Connection
-from antiphon.domain.deletions import Deletion, PurgeStep
 from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.domain.messages import Draft, Message, Page
 from antiphon.domain.participants import Member, Participant
 from antiphon.domain.sessions import Session
 from antiphon.domain.tenants import Tenant
+from antiphon.domain.turns import Claimed, EventChunk, Turn, TurnEnding, TurnStart
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -31,20 +32,6 @@ class Slice(msgspec.Struct, frozen=True):
     offset: int
     limit: int
     is_reversed: bool = False
-
-
-class Detached(msgspec.Struct, frozen=True):
-    """A deletion that has taken hold, with the keys of the chats that are gone with it."""
-
-    deletion: Deletion
-    chat_keys: tuple[Uid, ...]
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """A deletion that this worker may go on with: tenant and deletion id."""
-
-    tenant_id: Uid
-    deletion_id: Uid
 
 
 class TenantStore(Protocol):
@@ -75,7 +62,7 @@ class KeyStore(Protocol):
     """Credentials."""
 
     async def create(self, key: Key) -> None:
-        """Store a key. Raises TenantNotFound when the tenant is gone."""
+        """Store a key. Raises TenantNotFound when the tenant is gone, ParticipantNotFound likewise."""
         ...
 
     async def revoke(self, tenant_id: Uid, key_id: Uid) -> None:
@@ -128,8 +115,12 @@ class SessionStore(Protocol):
         artist_id: str | None,
         model: str | None,
         metadata: str = "{}",
+        chat_title: str = DEFAULT_TITLE,
     ) -> tuple[Session, Chat]:
-        """A new session of the shape `multi` with its first chat, both with ids of ours, in one act."""
+        """A new session of the shape `multi` with its first chat, both with ids of ours, in one act.
+
+        Raises TenantNotFound and ParticipantNotFound.
+        """
         ...
 
     async def put_single(
@@ -219,7 +210,7 @@ class ChatStore(Protocol):
         ...
 
     async def mark_read(self, tenant_id: Uid, chat_key: Uid, participant_id: Uid) -> None:
-        """Set the participant's read mark to now. Raises ChatNotFound."""
+        """Set the participant's read mark to now. Raises ChatNotFound and ParticipantNotFound."""
         ...
 
 
@@ -232,7 +223,8 @@ class MessageStore(Protocol):
         """Store the drafts in order, all or none, and move the chat's counters with them.
 
         Authors are made when missing and become members of the session. Raises ChatNotFound when the chat is gone,
-        ConnectionNotFound when `connection_id` is given and its lease is over, and ChatFull.
+        ConnectionNotFound when `connection_id` is given and its lease is over, MessageIdTaken when the chat has a
+        message of a draft's client id or two drafts have the same, and ChatFull.
         """
         ...
 
@@ -242,6 +234,10 @@ class MessageStore(Protocol):
 
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """The message of that id, if it is in that chat."""
+        ...
+
+    async def find_by_client_id(self, tenant_id: Uid, chat_key: Uid, client_id: str) -> Message | None:
+        """The message of that client's id, if it is in that chat."""
         ...
 
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
@@ -280,114 +276,66 @@ class ConnectionStore(Protocol):
         ...
 
 
-class DeletionStore(Protocol):
-    """Deletions: the detach, and the queue of purges."""
+class TurnStore(Protocol):
+    """Shared turns: the chat's one slot, its lease, and the events."""
 
-    async def detach_chat(self, tenant_id: Uid, chat_key: Uid, mode: str, inline_messages: int) -> Detached:
-        """Set the chat's id free and enqueue its purge, in one transaction that decides everything.
+    async def claim(
+        self, tenant_id: Uid, turn_id: Uid, start: TurnStart, node: Uid, turns_max: int, lease_seconds: float
+    ) -> Claimed:
+        """Take the chat's slot under the lock that its deletion takes, and do with it all that `start` says.
 
-        A chat of a `single` session takes its session with it. Raises ChatNotFound, ChatIsLastOfSession, and, in the
-        mode
-        `refuse`, ChatHasActiveConnections and ChatHasActiveTurn. A chat of at most `inline_messages` messages is purged
-        at once, in the same transaction (0: none is).
+        The events of the chat's earlier turns are removed. Raises ChatNotFound, ChatHasActiveTurn (also for one whose
+        lease is over, and says so), ChatFull, MessageNotFound when `rewind_to` is not there any more, LimitExceeded
+        when more than TURN_REWIND_MESSAGES stand after it or the tenant has `turns_max` live turns.
         """
         ...
 
-    async def detach_session(self, tenant_id: Uid, session_key: Uid, mode: str, inline_messages: int) -> Detached:
-        """The same for a session with all its chats. Raises SessionNotFound and, in the mode `refuse`, as above."""
-        ...
+    async def append_events(self, tenant_id: Uid, turn_id: Uid, node: Uid, chunk: EventChunk) -> bool:
+        """Store the next events of a turn of this process; tells whether somebody asked it to stop.
 
-    async def detach_tenant(self, tenant_id: Uid) -> Detached:
-        """Set the tenant's name free, end its keys, enqueue its purge. Raises TenantNotFound and TenantHasSessions."""
-        ...
-
-    async def due(self) -> list[tuple[Uid, int]]:
-        """Tenants with work that is not leased, each with the moment when the first of it may run. System scope."""
-        ...
-
-    async def claim(self, tenant_id: Uid, node: Uid, lease_seconds: float) -> Lease | None:
-        """Take the lease of the tenant's oldest job that may run now."""
-        ...
-
-    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float) -> PurgeStep:
-        """Remove up to `rows_max` rows, children before parents, and extend the lease, in one transaction.
-
-        Idempotent: it removes what is there. Raises NotFound when the lease has been lost.
+        Raises TurnOver when the turn has ended or its chat is gone, StoreFailed when they are not the next.
         """
         ...
 
-    async def postpone(self, lease: Lease, node: Uid, error: str, delay_seconds: float) -> None:
-        """Give the job back after a failure: it is tried again after the delay, and shows the error until then."""
-        ...
+    async def finish(self, tenant_id: Uid, turn_id: Uid, node: Uid | None, ending: TurnEnding) -> Message | None:
+        """End a turn: last events, the message, the counters, and the slot, all in one act.
 
-    async def release(self, node: Uid) -> None:
-        """Give back all jobs that a process holds: no attempt is counted, and anybody may claim them at once."""
-        ...
-
-    async def find(self, tenant_id: Uid, deletion_id: Uid) -> Deletion | None:
-        """The deletion of that id."""
-        ...
-
-    async def pending(self) -> tuple[int, int]:
-        """How many deletions wait in the whole instance, and for how many microseconds the oldest. System scope."""
-        ...
-
-
-class Store(Protocol):
-    """A database with all that the core needs. `kind` is its name for metrics and messages."""
-
-    kind: str
-    tenants: TenantStore
-    keys: KeyStore
-    participants: ParticipantStore
-    sessions: SessionStore
-    chats: ChatStore
-    messages: MessageStore
-    connections: ConnectionStore
-    deletions: DeletionStore
-
-    async def check(self) -> None:
-        """Whether it can be read and written now. Raises StoreUnavailable or StoreFailed."""
-        ...
-
-    async def close(self) -> None:
-        """Finish what is under way and let go of the database."""
-        ...
-
-
-class Utterance(msgspec.Struct, frozen=True):
-    """One thing said before, as the model is to see it. `role` is `system`, `user` or `assistant`."""
-
-    role: str
-    text: str
-
-
-class TextDelta(msgspec.Struct, frozen=True):
-    """A piece of the answer's text, never empty; the pieces joined are the answer."""
-
-    text: str
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """The end of an answer: the model that gave it, the tokens it took (0 when unknown), and why it ended."""
-
-    model: str
-    tokens_used: int
-    reason: str
-
-
-class Agent(Protocol):
-    """Something that answers, token by token."""
-
-    def answer(
-        self, history: Sequence[Utterance], model: str | None = None
-    ) -> AsyncGenerator[TextDelta | Finished, None]:
-        """Pieces of text and, last, one Finished. Closing the iterator early stops the model's generation.
-
-        The agent shortens the history to what its model can read. Raises AgentFailed.
+        With a node the turn must be its; with None the turn's lease must be over, and nothing stored since its events
+        were read. Raises TurnOver otherwise, and when the chat is gone. In a chat that is full meanwhile the turn ends
+        as `failed`, without the message: a slot is never held by what cannot end.
         """
         ...
 
-    async def close(self) -> None:
-        """Let go of the model."""
+    async def renew(self, tenant_id: Uid, node: Uid, lease_seconds: float) -> set[Uid]:
+        """Extend the leases of all running turns of that process whose chats are there; their ids. One statement.
+
+        One whose lease has run out is held again, as long as nobody has closed it.
+        """
+        ...
+
+    async def request_stop(self, tenant_id: Uid, turn_id: Uid) -> None:
+        """Ask the process that runs it to stop; asking for one that is over is no error."""
+        ...
+
+    async def stopping(self, tenant_id: Uid, node: Uid) -> set[Uid]:
+        """The running turns of that process that somebody asked to stop."""
+        ...
+
+    async def find(self, tenant_id: Uid, turn_id: Uid) -> Turn | None:
+        """The turn of that id, while its chat is there."""
+        ...
+
+    async def find_last(self, tenant_id: Uid, chat_key: Uid) -> Turn | None:
+        """The newest turn of a chat that is there."""
+        ...
+
+    async def events(self, tenant_id: Uid, turn_id: Uid, first: int, limit: int) -> tuple[Turn, list[EventChunk]]:
+        """A turn, and at most `limit` of its chunks that hold events from the sequence `first` on, in order.
+
+        From one snapshot: a turn that is over has all its events. Raises TurnNotFound, also when the chat is gone.
+        """
+        ...
+
+    async def expired(self, limit: int) -> list[tuple[Uid, Uid]]:
+        """Running turns whose lease is over, as tenant and turn. System scope."""
         ...

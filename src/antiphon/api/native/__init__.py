@@ -1,0 +1,1 @@
+"""Our own wire: what none of the other dialects has."""

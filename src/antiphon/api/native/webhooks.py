@@ -1,0 +1,225 @@
+"""Webhooks on our own wire: who is told, what they were told, and telling it again."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import msgspec
+
+from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.native.bodies import read_body
+from antiphon.api.native.errors import refusals
+from antiphon.api.native.reach import Reach
+from antiphon.api.native.wire import show_time
+from antiphon.api.routing import Query, Route
+from antiphon.core.instance import Instance
+from antiphon.domain import limits, webhooks
+from antiphon.domain.errors import AccessDenied, InvalidInput, NotFound
+from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
+from antiphon.domain.keys import ADMIN, TENANT, Principal
+
+WEBHOOK, EVENT = "whk_", "evt_"
+_PAGE_ITEMS = 50
+_CHECK_BYTES = 8
+
+
+class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is to be told of what; without a secret one is made."""
+
+    url: str
+    events: list[str]
+    secret: str | None = None
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """A webhook; with `disabled_at` its receiver said that it is gone, and is told nothing."""
+
+    id: str
+    url: str
+    events: list[str]
+    created_at: str
+    disabled_at: str | None
+
+
+class MadeWebhook(msgspec.Struct, frozen=True):
+    """The same with the secret that signs what it is told, which is shown this once."""
+
+    id: str
+    url: str
+    events: list[str]
+    created_at: str
+    disabled_at: str | None
+    secret: str
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What a webhook is told, and what came of it. `id` is the header `webhook-id`, `body` what is sent."""
+
+    id: str
+    event: str
+    state: str
+    attempts: int
+    run_after: str | None
+    last_status: int | None
+    last_error: str | None
+    created_at: str
+    settled_at: str | None
+    body: msgspec.Raw
+
+
+class WebhookList(msgspec.Struct, frozen=True):
+    """All webhooks of the tenant, oldest first."""
+
+    items: list[Webhook]
+    next: str | None
+
+
+class DeliveryList(msgspec.Struct, frozen=True):
+    """Some deliveries, the newest first, and where the next are."""
+
+    items: list[Delivery]
+    next: str | None
+
+
+_PAGE = (
+    Query("limit", {"type": "integer", "minimum": 1, "maximum": limits.NATIVE_PAGE_ITEMS, "default": _PAGE_ITEMS}),
+    Query("cursor", {"type": "string"}, "`next` of the page before."),
+)
+
+
+class Webhooks:
+    """The routes of webhooks, for keys that reach a whole tenant."""
+
+    def __init__(self, instance: Instance, reach: Reach) -> None:
+        self._instance = instance
+        self._reach = reach
+
+    def routes(self, prefix: str) -> list[Route]:
+        """The routes under that prefix."""
+        one = f"{prefix}/webhooks/{{webhook_id}}"
+        made = {201: MadeWebhook, **refusals(409, 413)}
+        resend = f"{one}/deliveries/{{delivery_id}}/resend"
+        return [
+            Route("POST", f"{prefix}/webhooks", self.create, "Make a webhook.", made, body=NewWebhook),
+            Route("GET", f"{prefix}/webhooks", self.list, "List webhooks.", {200: WebhookList, **refusals()}),
+            Route("GET", one, self.get, "Get a webhook.", {200: Webhook, **refusals()}),
+            Route("DELETE", one, self.delete, "Delete a webhook with its deliveries.", {204: None, **refusals()}),
+            Route(
+                "GET",
+                f"{one}/deliveries",
+                self.deliveries,
+                "List what a webhook was told and will be, the newest first.",
+                {200: DeliveryList, **refusals()},
+                query=_PAGE,
+            ),
+            Route("POST", resend, self.resend, "Send a delivery again.", {202: Delivery, **refusals()}),
+        ]
+
+    async def _caller(self, request: Request) -> Principal:
+        principal = await self._reach.caller(request)
+        if principal.scope not in {ADMIN, TENANT}:
+            raise AccessDenied
+        return principal
+
+    async def create(self, request: Request) -> Reply:
+        """POST /webhooks: 201 with its secret."""
+        principal = await self._caller(request)
+        body = await read_body(request, NewWebhook)
+        webhook, secret = await self._instance.webhooks.create(principal.tenant_id, body.url, body.events, body.secret)
+        return json_reply(201, MadeWebhook(**msgspec.structs.asdict(_show(webhook)), secret=secret))
+
+    async def get(self, request: Request) -> Reply:
+        """GET /webhooks/{webhook_id}, without its secret."""
+        principal = await self._caller(request)
+        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
+        return json_reply(200, _show(await self._instance.webhooks.get(principal.tenant_id, webhook_id)))
+
+    async def delete(self, request: Request) -> Reply:
+        """DELETE /webhooks/{webhook_id}: 204."""
+        principal = await self._caller(request)
+        await self._instance.webhooks.delete(principal.tenant_id, _parse(request.params["webhook_id"], WEBHOOK))
+        return Reply(204)
+
+    async def deliveries(self, request: Request) -> Reply:
+        """GET /webhooks/{webhook_id}/deliveries."""
+        principal = await self._caller(request)
+        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
+        limit = _limit_of(request)
+        place = principal.tenant_id + webhook_id
+        cursor = request.query.get("cursor")
+        before = None if cursor is None else _read_cursor(place, cursor)
+        found = await self._instance.webhooks.deliveries(principal.tenant_id, webhook_id, before, limit + 1)
+        following = _make_cursor(place, found[limit - 1].id) if len(found) > limit else None
+        return json_reply(200, DeliveryList([_show_delivery(delivery) for delivery in found[:limit]], following))
+
+    async def resend(self, request: Request) -> Reply:
+        """POST /webhooks/{webhook_id}/deliveries/{delivery_id}/resend: 202."""
+        principal = await self._caller(request)
+        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
+        delivery_id = _parse(request.params["delivery_id"], EVENT)
+        delivery = await self._instance.webhooks.resend(principal.tenant_id, webhook_id, delivery_id)
+        return json_reply(202, _show_delivery(delivery))
+
+    async def list(self, request: Request) -> Reply:
+        """GET /webhooks, all in one page."""
+        principal = await self._caller(request)
+        found = await self._instance.webhooks.list(principal.tenant_id)
+        return json_reply(200, WebhookList([_show(webhook) for webhook in found], None))
+
+
+def _parse(text: str, prefix: str) -> Uid:
+    """The id behind a prefix. Raises NotFound for what is no such id: it names nothing."""
+    uuid = text.removeprefix(prefix)
+    uid = parse_uuid(uuid) if text.startswith(prefix) and is_canonical_uuid(uuid) else None
+    if uid is None:
+        raise NotFound
+    return uid
+
+
+def _limit_of(request: Request) -> int:
+    text = request.query.get("limit", str(_PAGE_ITEMS))
+    is_number = text.isascii() and text.isdigit() and len(text) <= limits.QUERY_NUMBER_DIGITS
+    if not (is_number and 1 <= int(text) <= limits.NATIVE_PAGE_ITEMS):
+        raise InvalidInput(f"limit is a number from 1 to {limits.NATIVE_PAGE_ITEMS}", field="limit")
+    return int(text)
+
+
+def _make_cursor(place: bytes, uid: Uid) -> str:
+    """Where a page ends, checked against the list that it is of."""
+    return urlsafe_b64encode(uid + hashlib.sha256(place + uid).digest()[:_CHECK_BYTES]).decode()
+
+
+def _read_cursor(place: bytes, text: str) -> Uid:
+    try:
+        uid = urlsafe_b64decode(text.encode("ascii"))[:-_CHECK_BYTES]
+    except ValueError:
+        uid = b""
+    if text != _make_cursor(place, uid):
+        raise InvalidInput("the cursor is of another list", field="cursor")
+    return uid
+
+
+def _show(webhook: webhooks.Webhook) -> Webhook:
+    return Webhook(
+        WEBHOOK + text_of(webhook.id),
+        webhook.url,
+        [*webhook.events],
+        show_time(webhook.created_at),
+        None if webhook.disabled_at is None else show_time(webhook.disabled_at),
+    )
+
+
+def _show_delivery(delivery: webhooks.Delivery) -> Delivery:
+    return Delivery(
+        webhooks.event_id(delivery.id),
+        delivery.event,
+        delivery.state,
+        delivery.attempts,
+        show_time(delivery.run_after) if delivery.state == webhooks.WAITING else None,
+        delivery.last_status,
+        delivery.last_error,
+        show_time(delivery.created_at),
+        None if delivery.settled_at is None else show_time(delivery.settled_at),
+        msgspec.Raw(delivery.body.encode()),
+    )

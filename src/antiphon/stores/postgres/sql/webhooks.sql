@@ -1,0 +1,120 @@
+-- name: insert_webhook
+-- A webhook, unless the tenant has as many as it may have: then nothing changes.
+INSERT INTO webhooks (tenant_id, id, url, events, secret, created_at)
+SELECT :tenant_id, :id, :url, :events, :secret, :created_at
+WHERE (SELECT count(*) FROM webhooks WHERE tenant_id = :tenant_id) < :webhooks_max;
+
+-- name: find_webhook
+-- The webhook of that id.
+SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
+WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: list_webhooks
+-- All webhooks of a tenant, oldest first.
+SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
+WHERE tenant_id = :tenant_id ORDER BY id;
+
+-- name: disable_webhook
+-- Nothing is told to it any more.
+UPDATE webhooks SET disabled_at = :now WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: enable_webhook
+-- It is told again.
+UPDATE webhooks SET disabled_at = NULL WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: delete_deliveries
+-- Some deliveries of a webhook that is being removed.
+DELETE FROM webhook_deliveries WHERE tenant_id = :tenant_id AND webhook_id = :id AND id IN (
+    SELECT id FROM webhook_deliveries WHERE tenant_id = :tenant_id AND webhook_id = :id LIMIT :limit);
+
+-- name: delete_webhook
+-- The webhook itself, and deliveries that came meanwhile.
+DELETE FROM webhooks WHERE tenant_id = :tenant_id AND id = :id;
+
+-- name: enqueue_event
+-- One delivery for each event and each webhook of the tenant that wants it; in the transaction of what it tells of. The
+-- lock passes over a webhook that is being removed, where the foreign key would refuse the row and all that is with it.
+INSERT INTO webhook_deliveries (tenant_id, webhook_id, id, event, body, state, run_after, give_up_at, created_at)
+SELECT :tenant_id, w.id, e.id, :event, e.body, 'waiting', now(), now() + make_interval(secs => :patience_seconds), :now
+FROM webhooks w CROSS JOIN unnest(CAST(:event_ids AS uuid[]), CAST(:bodies AS text[])) AS e (id, body)
+WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL AND position(:quoted_event IN w.events) > 0
+FOR KEY SHARE OF w;
+
+-- name: due_webhooks
+-- scope: system, tenants with a webhook that nobody holds and whose first waiting delivery may be sent now.
+SELECT w.tenant_id FROM webhooks w
+JOIN LATERAL (
+    SELECT d.run_after FROM webhook_deliveries d
+    WHERE d.tenant_id = w.tenant_id AND d.webhook_id = w.id AND d.state = 'waiting' ORDER BY d.id LIMIT 1) head ON true
+WHERE head.run_after <= now() AND (w.lease_until IS NULL OR w.lease_until <= now())
+GROUP BY w.tenant_id ORDER BY min(head.run_after);
+
+-- name: claim_webhook
+-- Takes the lease of the webhook whose first waiting delivery may be sent, and has been able to for longest.
+UPDATE webhooks SET lease_node = :node, lease_until = now() + make_interval(secs => :lease_seconds)
+WHERE tenant_id = :tenant_id AND id = (
+    SELECT w.id FROM webhooks w
+    JOIN LATERAL (
+        SELECT d.run_after FROM webhook_deliveries d
+        WHERE d.tenant_id = :tenant_id AND d.webhook_id = w.id AND d.state = 'waiting' ORDER BY d.id LIMIT 1
+        ) head ON true
+    WHERE w.tenant_id = :tenant_id AND head.run_after <= now() AND (w.lease_until IS NULL OR w.lease_until <= now())
+    ORDER BY head.run_after LIMIT 1 FOR NO KEY UPDATE OF w SKIP LOCKED)
+RETURNING id, tenant_id, url, events, secret, created_at, disabled_at;
+
+-- name: first_delivery
+-- What waits longest for a webhook, if it may be sent now: another process may have tried it in this very moment.
+SELECT * FROM (
+    SELECT id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at
+    FROM webhook_deliveries
+    WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND state = 'waiting' ORDER BY id LIMIT 1) d
+WHERE run_after <= now();
+
+-- name: return_webhook
+-- Gives back the lease, if this process still holds it.
+UPDATE webhooks SET lease_node = NULL, lease_until = NULL
+WHERE tenant_id = :tenant_id AND id = :id AND lease_node = :node AND lease_until > now();
+
+-- name: settle_delivery
+-- What came of an attempt: delivered, to be sent again, or given up when the next attempt would be too late.
+UPDATE webhook_deliveries
+SET attempts = attempts + 1, last_error = :error, last_status = :status,
+    run_after = now() + make_interval(secs => :delay_seconds),
+    state = CASE
+        WHEN CAST(:error AS text) IS NULL THEN 'delivered'
+        WHEN :is_last OR now() + make_interval(secs => :delay_seconds) >= give_up_at THEN 'failed'
+        ELSE 'waiting'
+    END,
+    settled_at = CASE
+        WHEN CAST(:error AS text) IS NULL OR :is_last
+            OR now() + make_interval(secs => :delay_seconds) >= give_up_at THEN now()
+    END
+WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND id = :id AND state = 'waiting'
+RETURNING state;
+
+-- name: prune_deliveries
+-- Some deliveries of a webhook that were settled long ago.
+DELETE FROM webhook_deliveries WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND id IN (
+    SELECT id FROM webhook_deliveries
+    WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id
+        AND settled_at < now() - make_interval(secs => :kept_seconds)
+    ORDER BY settled_at LIMIT :limit);
+
+-- name: release_webhooks
+-- scope: system, the webhooks that a process holds, of whichever tenants they are.
+UPDATE webhooks SET lease_node = NULL, lease_until = NULL WHERE lease_node = :node;
+
+-- name: list_deliveries
+-- Deliveries of a webhook, the newest first, older than a given one.
+SELECT id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at
+FROM webhook_deliveries
+WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: resend_delivery
+-- A delivery waits again as if it were new, in its old place.
+UPDATE webhook_deliveries
+SET state = 'waiting', attempts = 0, settled_at = NULL, run_after = now(),
+    give_up_at = now() + make_interval(secs => :patience_seconds)
+WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND id = :id
+RETURNING id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at;

@@ -1,0 +1,364 @@
+"""The detach in SQLite: the guards, the ids set free, the tombstones and the job, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import msgspec
+
+from antiphon.core.ports import Detached
+from antiphon.domain import limits
+from antiphon.domain.deletions import (
+    AFTER,
+    CHAT,
+    DETACHED,
+    DETACHING,
+    PARTICIPANT,
+    PURGING,
+    REFUSE,
+    SESSION,
+    TENANT,
+    WAITING,
+    Blocker,
+    ChatCount,
+    Deletion,
+    Order,
+    Survey,
+    digest_of_surveys,
+)
+from antiphon.domain.errors import (
+    ChatHasActiveConnections,
+    ChatHasActiveTurn,
+    ChatIsLastOfSession,
+    ChatNotFound,
+    ParticipantNotFound,
+    PlanChanged,
+    SessionNotFound,
+    TenantHasSessions,
+    TenantNotFound,
+)
+from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
+from antiphon.domain.participants import PEER
+from antiphon.domain.receipts import DELETION_PREFIX, digest_of
+from antiphon.domain.sessions import SINGLE
+from antiphon.domain.times import micros_of
+from antiphon.stores.sqlite.database import Cursor, Row
+from antiphon.stores.sqlite.receipts import open_chain
+from antiphon.stores.sqlite.webhooks import enqueue_event
+from antiphon.stores.sqlite.writer import Transaction
+
+SEQ_BITS = 23
+
+
+class DoomedChat(NamedTuple):
+    """A chat that goes."""
+
+    key: Uid
+    id: str
+    message_count: int
+    last_seq: int
+    owner_id: Uid
+    is_uuid: int
+
+
+class DoomedSession(NamedTuple):
+    """A session that goes."""
+
+    key: Uid
+    id: str
+    shape: str
+
+
+class Doomed(NamedTuple):
+    """All that goes with a target: what it is called, its sessions and its chats."""
+
+    kind: str
+    key: Uid
+    id: str
+    sessions: Sequence[DoomedSession]
+    chats: Sequence[DoomedChat]
+    is_last_chat: bool = False
+    shrinks: Uid | None = None
+    """The `multi` session that keeps going with one chat less."""
+
+    @property
+    def chat_keys(self) -> tuple[Uid, ...]:
+        """The keys of the chats."""
+        return tuple(chat.key for chat in self.chats)
+
+    @property
+    def message_count(self) -> int:
+        """How many messages go."""
+        return sum(chat.message_count for chat in self.chats)
+
+
+def look(read: Cursor, tenant_id: Uid, kind: str, key: Uid) -> Doomed:
+    """What goes with a target, as it stands. Raises the kind's NotFound."""
+    if kind == CHAT:
+        return _look_at_chat(read, tenant_id, key)
+    if kind == SESSION:
+        row = read.row("session_to_detach", tenant_id=tenant_id, key=key)
+        if row is None:
+            raise SessionNotFound
+        session = DoomedSession(*row)
+        return Doomed(SESSION, key, session.id, [session], chats_of(read, tenant_id, [session]))
+    if kind == PARTICIPANT:
+        row = read.row("participant_to_detach", tenant_id=tenant_id, id=key)
+        if row is None:
+            raise ParticipantNotFound
+        sessions = own_sessions(read, tenant_id, key)
+        return Doomed(PARTICIPANT, key, row[0], sessions, chats_of(read, tenant_id, sessions))
+    if read.row("find_tenant", tenant_id=tenant_id) is None:
+        raise TenantNotFound
+    return Doomed(TENANT, tenant_id, text_of(tenant_id), [], [])
+
+
+def own_sessions(read: Cursor, tenant_id: Uid, owner_id: Uid) -> list[DoomedSession]:
+    """Some sessions that a participant owns, with no more chats than one may have; the others go in later steps."""
+    rows = read.rows("sessions_to_detach", tenant_id=tenant_id, owner_id=owner_id, limit=limits.DETACH_SESSIONS)
+    chats = accumulate(row[3] for row in rows)
+    return [
+        DoomedSession(*row[:3])
+        for i, (row, total) in enumerate(zip(rows, chats, strict=True))
+        if i == 0 or total <= limits.CHATS_PER_SESSION
+    ]
+
+
+def _look_at_chat(read: Cursor, tenant_id: Uid, key: Uid) -> Doomed:
+    row = read.row("chat_to_detach", tenant_id=tenant_id, key=key)
+    if row is None:
+        raise ChatNotFound
+    chat = DoomedChat(*row[:6])
+    session_key, session_id, shape, chat_count = row[6:]
+    if shape == SINGLE:
+        return Doomed(CHAT, key, chat.id, [DoomedSession(session_key, session_id, shape)], [chat])
+    return Doomed(CHAT, key, chat.id, [], [chat], chat_count <= 1, session_key)
+
+
+def chats_of(read: Cursor, tenant_id: Uid, sessions: Sequence[DoomedSession]) -> list[DoomedChat]:
+    """The chats that go with some sessions."""
+    keys = _json_of([session.key for session in sessions])
+    return [DoomedChat(*row) for row in read.rows("chats_to_detach", tenant_id=tenant_id, keys=keys)]
+
+
+def survey(read: Cursor, tenant_id: Uid, doomed: Doomed) -> Survey:
+    """The doomed in numbers. What a participant wrote in other people's chats is counted when it goes."""
+    keys = _json_of(doomed.chat_keys)
+    chats = [ChatCount(chat.id, chat.last_seq, chat.message_count) for chat in doomed.chats]
+    counts = {"chats": len(chats), "sessions": len(doomed.sessions), "messages": doomed.message_count}
+    if doomed.kind == PARTICIPANT:
+        elsewhere = read.rows("chats_elsewhere", tenant_id=tenant_id, participant_id=doomed.key)
+        chats += [ChatCount(*row) for row in elsewhere]
+        counts |= {"participants": 1, "chats_elsewhere": len(elsewhere)}
+    if doomed.kind == TENANT:
+        chats = [ChatCount(*row) for row in read.rows("chats_of_tenant", tenant_id=tenant_id)]
+        sizes = read.rows("sizes_of_tenant", tenant_id=tenant_id)[0]
+        counts = dict(zip(("sessions", "participants", "keys"), sizes, strict=True))
+        counts |= {"chats": len(chats), "messages": sum(chat.message_count for chat in chats)}
+    else:
+        sessions = _json_of([session.key for session in doomed.sessions])
+        counts["members"] = read.rows("count_members_of_sessions", tenant_id=tenant_id, keys=sessions)[0][0]
+        counts["turns"] = read.rows("count_turns_of_chats", tenant_id=tenant_id, keys=keys)[0][0]
+    counted = {table: count for table, count in sorted(counts.items()) if count}
+    return Survey(doomed.kind, doomed.id, tuple(chats), counted, _blockers(read, tenant_id, doomed))
+
+
+def _blockers(read: Cursor, tenant_id: Uid, doomed: Doomed) -> tuple[Blocker, ...]:
+    if doomed.kind == TENANT:
+        sockets = read.rows("live_connections_of_tenant", tenant_id=tenant_id)
+        turns = read.rows("live_turns_of_tenant", tenant_id=tenant_id)
+    else:
+        keys = _json_of(doomed.chat_keys)
+        sockets = read.rows("live_connections", tenant_id=tenant_id, keys=keys)
+        turns = read.rows("live_turns", tenant_id=tenant_id, keys=keys)
+    if doomed.kind == PARTICIPANT:
+        own = {"tenant_id": tenant_id, "keys": keys}
+        sockets += read.rows("live_connections_elsewhere", participant_id=doomed.key, **own)
+        turns += read.rows("live_turns_elsewhere", agent_name=doomed.id, **own)
+    last = [Blocker("last_chat", doomed.id, None)] if doomed.is_last_chat else []
+    return (
+        *last,
+        *(Blocker("connection", text_of(uid), until) for uid, until in sockets),
+        *(Blocker("turn", text_of(uid), until) for uid, until in turns),
+    )
+
+
+def detach(tx: Transaction, tenant_id: Uid, doomed: Doomed, order: Order) -> Detached:
+    """Check the guards, set the ids free and note the job; in the mode `after` something live makes it wait."""
+    if order.if_digest is not None and digest_of_surveys((survey(tx, tenant_id, doomed),)) != order.if_digest:
+        raise PlanChanged
+    if doomed.is_last_chat:
+        raise ChatIsLastOfSession
+    blockers = () if order.mode not in (REFUSE, AFTER) else _blockers(tx, tenant_id, doomed)
+    if blockers and order.mode == REFUSE:
+        refuse(blockers)
+    if blockers:
+        return Detached(_note(tx, tenant_id, doomed, order, WAITING), ())
+    deletion = _note(tx, tenant_id, doomed, order, _first_state(doomed, order))
+    return Detached(deletion, take_hold(tx, tenant_id, doomed, deletion))
+
+
+def check_idle(tx: Transaction, tenant_id: Uid, doomed: Doomed) -> None:
+    """Raise ChatHasActiveConnections or ChatHasActiveTurn when something is live, and ChatIsLastOfSession."""
+    if doomed.is_last_chat:
+        raise ChatIsLastOfSession
+    if blockers := _blockers(tx, tenant_id, doomed):
+        refuse(blockers)
+
+
+def refuse(blockers: Sequence[Blocker]) -> None:
+    """Raise what says why: sockets first, then turns."""
+    sockets = [blocker for blocker in blockers if blocker.kind == "connection"]
+    if sockets:
+        raise ChatHasActiveConnections(len(sockets), max(blocker.until or 0 for blocker in sockets))
+    raise ChatHasActiveTurn(parse_uuid(blockers[0].id))
+
+
+def _first_state(doomed: Doomed, order: Order) -> str:
+    if order.undo_seconds:
+        return DETACHED
+    return DETACHING if doomed.kind == PARTICIPANT else PURGING
+
+
+def take_hold(tx: Transaction, tenant_id: Uid, doomed: Doomed, deletion: Deletion) -> tuple[Uid, ...]:
+    """Set everything free that a client could name, and write down that it was deleted; the keys of its chats."""
+    _bury(tx, tenant_id, deletion.id, [(doomed.kind, doomed.key, doomed.id)])
+    chat_keys = doomed.chat_keys
+    if doomed.kind == PARTICIPANT:
+        _free_participant(tx, tenant_id, doomed.key, doomed.id)
+    elif doomed.kind == TENANT:
+        chat_keys = _free_tenant(tx, tenant_id)
+    if doomed.shrinks is not None:
+        tx.row("count_session_chats", tenant_id=tenant_id, key=doomed.shrinks, by=-1)
+    free_sessions(tx, tenant_id, doomed.sessions, doomed.chats, deletion.id)
+    announce(tx, "deletion.detached", deletion)
+    return chat_keys
+
+
+def announce(tx: Transaction, event: str, deletion: Deletion) -> None:
+    """Tell the tenant's webhooks of a deletion, by ids of ours and digests only."""
+    target = {"kind": deletion.kind, "digest": deletion.target_digest}
+    body = {"deletion": f"{DELETION_PREFIX}{text_of(deletion.id)}", "target": target, "mode": deletion.mode}
+    enqueue_event(tx, deletion.tenant_id, event, msgspec.json.encode(body).decode())
+
+
+def free_sessions(
+    tx: Transaction,
+    tenant_id: Uid,
+    sessions: Sequence[DoomedSession],
+    chats: Sequence[DoomedChat],
+    deletion_id: Uid,
+) -> None:
+    """Set the ids of sessions and chats free, with the counters, the sockets and the tombstones."""
+    keys = _json_of([chat.key for chat in chats])
+    if chats:
+        tx.run("drop_connections", tenant_id=tenant_id, keys=keys)
+        tx.run("detach_chats", tenant_id=tenant_id, keys=keys)
+    for owner_id, count in Counter(chat.owner_id for chat in chats if chat.is_uuid).items():
+        tx.run("count_owned_chats", tenant_id=tenant_id, id=owner_id, by=-count)
+    if sessions:
+        tx.run("detach_sessions", tenant_id=tenant_id, keys=_json_of([session.key for session in sessions]))
+    for shape, count in Counter(session.shape for session in sessions).items():
+        tx.row("count_single" if shape == SINGLE else "count_multi", tenant_id=tenant_id, by=-count)
+    _bury(
+        tx,
+        tenant_id,
+        deletion_id,
+        [(SESSION, session.key, session.id) for session in sessions] + [(CHAT, chat.key, chat.id) for chat in chats],
+    )
+
+
+def _free_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid, name: str) -> None:
+    """Its name and keys, its sockets, and what it is saying as an agent."""
+    for turn_id, chat_key in tx.rows("end_turns_of_agent", tenant_id=tenant_id, agent_name=name, now=tx.now):
+        tx.run("free_slot", tenant_id=tenant_id, key=chat_key, turn_id=turn_id)
+    kind = tx.rows("participant_to_detach", tenant_id=tenant_id, id=participant_id)[0][1]
+    tx.run("revoke_keys_of_participant", tenant_id=tenant_id, participant_id=participant_id, now=tx.now)
+    tx.run("drop_connections_of_participant", tenant_id=tenant_id, participant_id=participant_id)
+    tx.run("detach_participant", tenant_id=tenant_id, id=participant_id)
+    tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
+
+
+def _free_tenant(tx: Transaction, tenant_id: Uid) -> tuple[Uid, ...]:
+    """Its name, with which its keys end, and as many ids as a session may have: late writers know them for a moment."""
+    name = tx.rows("find_tenant", tenant_id=tenant_id)[0][1]
+    tx.run("detach_tenant", tenant_id=tenant_id)
+    tx.run("free_tenant_name", tenant_id=tenant_id, name=name)
+    tx.run("drop_connections_of_tenant", tenant_id=tenant_id)
+    chats = tx.rows("detach_chats_of_tenant", tenant_id=tenant_id, limit=limits.CHATS_PER_SESSION)
+    tx.rows("detach_sessions_of_tenant", tenant_id=tenant_id, limit=limits.CHATS_PER_SESSION)
+    return tuple(row[0] for row in chats)
+
+
+def check_empty(tx: Transaction, tenant_id: Uid) -> None:
+    """Raise TenantHasSessions when it has any."""
+    totals = tx.row("totals", tenant_id=tenant_id)
+    if totals is not None and totals[2] + totals[3]:
+        raise TenantHasSessions
+
+
+def _secret_of(tx: Transaction, tenant_id: Uid) -> bytes:
+    secret: bytes = tx.rows("digest_secret", tenant_id=tenant_id)[0][0]
+    return secret
+
+
+def _bury(tx: Transaction, tenant_id: Uid, deletion_id: Uid, dead: Sequence[tuple[str, Uid, str]]) -> None:
+    """Write tombstones, each of a kind, key and id."""
+    secret = _secret_of(tx, tenant_id)
+    stones = [(kind, key.hex(), digest_of(secret, kind, name)) for kind, key, name in dead]
+    tx.run(
+        "insert_tombstones",
+        tenant_id=tenant_id,
+        stones=msgspec.json.encode(stones).decode(),
+        deletion_id=deletion_id,
+        now=tx.now,
+    )
+
+
+def _note(tx: Transaction, tenant_id: Uid, doomed: Doomed, order: Order, state: str) -> Deletion:
+    """The job; it is told to the tenant's chain of receipts, too, while its digest can still be made."""
+    secret = _secret_of(tx, tenant_id)
+    open_chain(tx, tenant_id)
+    deletion_id = new_uid7()
+    tx.run(
+        "insert_deletion",
+        tenant_id=tenant_id,
+        id=deletion_id,
+        kind=doomed.kind,
+        target_key=doomed.key,
+        target_id=doomed.id,
+        target_digest=digest_of(secret, doomed.kind, doomed.id),
+        mode=order.mode,
+        reason=order.reason,
+        state=state,
+        now=tx.now,
+        detached_at=None if state == WAITING or doomed.kind == PARTICIPANT else tx.now,
+        undo=micros_of(order.undo_seconds) if state == DETACHED else None,
+        total=_total_of(tx, tenant_id, doomed),
+    )
+    return deletion_of(tx.rows("find_deletion", tenant_id=tenant_id, id=deletion_id)[0])
+
+
+def _total_of(tx: Transaction, tenant_id: Uid, doomed: Doomed) -> int:
+    """About how many rows go; of a tenant those that are counted anyway."""
+    if doomed.kind == TENANT:
+        return sum(tx.rows("totals", tenant_id=tenant_id)[0])
+    return doomed.message_count + len(doomed.chats) + len(doomed.sessions)
+
+
+_COUNTS = msgspec.json.Decoder(dict[str, int])
+_COUNTS_COLUMN = list(Deletion.__struct_fields__).index("counts")
+
+
+def deletion_of(row: Row) -> Deletion:
+    """A row of the statements that read deletions."""
+    columns = list(row)
+    columns[_COUNTS_COLUMN] = _COUNTS.decode(columns[_COUNTS_COLUMN])
+    return Deletion(*columns)
+
+
+def _json_of(keys: Sequence[Uid]) -> str:
+    return msgspec.json.encode([key.hex() for key in keys]).decode()
