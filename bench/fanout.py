@@ -28,7 +28,7 @@ import uvloop
 from bench.machine import cores, cpu_seconds, describe, family
 from bench.processes import Process, free_port, python
 
-TOKEN = re.compile(rb"\d{19}~")
+TOKEN = re.compile(rb"\d{19}#")
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
@@ -61,7 +61,7 @@ class Tally:
         if is_timed:
             now = time.monotonic_ns()
             self.delays += [(now - int(token[:-1])) / 1e6 for token in TOKEN.findall(data)]
-        self.count += data.count(b"~")
+        self.count += data.count(b"#")
         if self.expected and self.count >= self.expected:
             self.done.set()
 
@@ -124,7 +124,7 @@ class Piece(msgspec.Struct):
 
     def text(self) -> str:
         """Twenty bytes: now, in nanoseconds, and a mark."""
-        return f"{time.monotonic_ns():019d}~"
+        return f"{time.monotonic_ns():019d}#"
 
 
 def pieces(plan: Plan) -> list[Piece]:

@@ -38,7 +38,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def broadcast(tokens: int, per_second: float) -> None:
     """Every token to everybody."""
     for _ in range(tokens):
-        text = f"{time.monotonic_ns():019d}~"
+        text = f"{time.monotonic_ns():019d}#"
         for send in list(SOCKETS):
             await send({"type": "websocket.send", "text": text})
         await asyncio.sleep(1 / per_second)

@@ -20,6 +20,7 @@ from antiphon.stores.contract.sandboxes import SandboxContract, SandboxDeletionC
 from antiphon.stores.contract.sessions import MemberContract, SessionContract
 from antiphon.stores.contract.soundness import SoundnessContract
 from antiphon.stores.contract.tenants import TenantContract
+from antiphon.stores.contract.tickets import TicketContract
 from antiphon.stores.contract.turn_races import TurnDeletionContract, TurnRaceContract
 from antiphon.stores.contract.turns import (
     ClaimContract,
@@ -41,6 +42,9 @@ class TestTenants(TenantContract): ...
 
 
 class TestKeys(KeyContract): ...
+
+
+class TestTickets(TicketContract): ...
 
 
 class TestParticipants(ParticipantContract): ...

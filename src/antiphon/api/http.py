@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -19,6 +19,22 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ABORT = "antiphon.abort"
 """Where a scope holds the function that cuts its connection, when its server gives one."""
+
+WIRE = "antiphon.wire"
+"""Where a scope holds the way past ASGI to its connection, when its server gives one."""
+
+
+class Wire(Protocol):
+    """A connection whose answer, or socket, has begun: what is written is sent behind what waits already."""
+
+    def write(self, data: bytes) -> bool:
+        """Send a piece of the body, or whole frames; whether there is room for more. One that is closed has room."""
+        ...
+
+    async def drained(self) -> None:
+        """Returns when there is room again."""
+        ...
+
 
 JSON = (b"content-type", b"application/json")
 
@@ -53,6 +69,15 @@ class Pieces(Protocol):
 
     async def aclose(self) -> None:
         """Let go of it, whether or not it was begun."""
+        ...
+
+
+@runtime_checkable
+class LivePieces(Pieces, Protocol):
+    """A body that can be written without waiting for each piece of it."""
+
+    async def pump(self, wire: Wire) -> None:
+        """Write the whole body."""
         ...
 
 

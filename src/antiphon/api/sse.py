@@ -7,8 +7,9 @@ lives when nothing happens for FOLLOWER_SILENCE_SECONDS.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from antiphon.api.http import Wire
 from antiphon.core.ports.streams import Follower, Record
 from antiphon.domain.errors import FollowerTooSlow
 
@@ -67,6 +68,22 @@ class EventStream:
             self._is_over = True
             _log.warning("a stream was cut off", extra={"code": error.code})
             raise StopAsyncIteration from None
+
+    async def pump(self, wire: Wire) -> None:
+        """Write all of it, mostly from where the events are published: see `Follower.pump`."""
+        frame_of, send = self._frame_of, wire.write
+
+        def write(records: Sequence[Record]) -> bool:
+            piece = b"".join(map(frame_of, records)) if records else _HEARTBEAT
+            return send(piece) if piece else True
+
+        try:
+            await self._follower.pump(write, wire.drained)
+        except FollowerTooSlow as error:
+            _log.warning("a stream was cut off", extra={"code": error.code})
+        else:
+            if self._end:
+                send(self._end)
 
     async def aclose(self) -> None:
         """Stop following; closing twice is no error."""

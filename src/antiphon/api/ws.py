@@ -20,6 +20,8 @@ CLOSE_GOING_AWAY = 1001
 _SECOND = 1.0
 
 
+_LENGTH_16, _LENGTH_64, _SIZE_16_MAX = 126, 127, 0xFFFF
+
 class ClientLeft(Exception):
     """The other end is gone: there is nobody to tell anything."""
 
@@ -84,3 +86,13 @@ class FrameRate:
             return False
         self._times.append(now)
         return True
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole text frame from a server, which masks nothing (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < _LENGTH_16:
+        return b"\x81%c%b" % (size, payload)
+    if size <= _SIZE_16_MAX:
+        return b"\x81%c%b%b" % (_LENGTH_16, size.to_bytes(2, "big"), payload)
+    return b"\x81%c%b%b" % (_LENGTH_64, size.to_bytes(8, "big"), payload)

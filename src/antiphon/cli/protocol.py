@@ -24,6 +24,28 @@ That of a socket takes the code and the reason of the close.
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 
 
+WIRE = "antiphon.wire"
+"""Where a scope holds a way past ASGI to its connection, for streams with very many readers."""
+
+
+class ChunkWire:
+    """Writes pieces of one chunked body (RFC 9112, 7.1) straight to the connection."""
+
+    def __init__(self, protocol: HttpToolsProtocol) -> None:
+        self._transport = protocol.transport
+        self._flow = protocol.flow
+
+    def write(self, data: bytes) -> bool:
+        """See api.http.Wire."""
+        if not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return not self._flow.write_paused
+
+    async def drained(self) -> None:
+        """See api.http.Wire."""
+        await self._flow.drain()
+
+
 class StrictProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits on heads, in bytes and in time, and without trailers or tricks with `Upgrade`."""
 
@@ -70,6 +92,8 @@ class StrictProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._forget_timer()
         cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
+        if self.scope["http_version"] == "1.1":  # an older one knows no chunks
+            self.scope.update({WIRE: ChunkWire(self)})  # type: ignore[misc]
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             return
@@ -117,7 +141,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """See uvicorn; the application runs only after this."""
         super().handle_connect(event)
         if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            cast("dict[str, Any]", self.scope)[ABORT] = self.cut
+            cast("dict[str, Any]", self.scope).update({ABORT: self.cut, WIRE: self})
+
+    def write(self, data: bytes) -> bool:
+        """See api.http.Wire: whole frames, which stand between those that uvicorn sends."""
+        if not self.disconnected and not self.close_sent:
+            self.transport.write(data)
+        return self.writable.is_set()
+
+    async def drained(self) -> None:
+        """See api.http.Wire."""
+        await self.writable.wait()
 
     def cut(self, code: int, reason: str) -> None:
         """Put the close behind what waits to be sent, without waiting; break the connection soon after, read or not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from antiphon.core.ports import Slice, Store
-from antiphon.domain import ids, texts
+from antiphon.domain import ids, limits, texts
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import ChatNotFound, InvalidInput
 from antiphon.domain.ids import Uid
@@ -82,3 +82,42 @@ class Chats:
     async def mark_read(self, tenant_id: Uid, chat: Chat, participant_id: Uid) -> None:
         """Set the participant's read mark to now. Raises ChatNotFound."""
         await self._store.chats.mark_read(tenant_id, chat.key, participant_id)
+
+    async def list_said(
+        self, tenant_id: Uid, owner_id: Uid | None, artist_id: str | None = None
+    ) -> list[tuple[Chat, str | None]]:
+        """The last CHATS_LISTED changed chats in which something was said, of `multi` sessions that are not put away.
+
+        Of one owner or of everybody, of one artist (a lowercase UUID) or of all; each with its artist.
+        """
+        return await self._store.chats.list_said(tenant_id, owner_id, artist_id, limits.CHATS_LISTED)
+
+    async def put_single(
+        self, tenant_id: Uid, owner_id: Uid, chat_id: str, title: str | None, artist_id: str | None
+    ) -> Chat:
+        """The owner's chat of that id (a lowercase UUID) in an implicit session of the same id, made when missing.
+
+        Title and artist are replaced where given. Raises AccessDenied for somebody else's chat, ChatNotFound for one of
+        a `multi` session, and SessionIdTaken.
+        """
+        return await self._store.chats.put_single(tenant_id, owner_id, chat_id, title, artist_id)
+
+    async def change(self, tenant_id: Uid, chat: Chat, title: str | None = None, model: str | None = None) -> Chat:
+        """Change title and model where given; `updated_at` moves in any case. Raises ChatNotFound."""
+        return await self._store.chats.change(tenant_id, chat.key, title, model)
+
+    async def cut(self, tenant_id: Uid, chat: Chat, message_id: Uid) -> int:
+        """Remove a message and all after it: how many.
+
+        Raises ChatNotFound, MessageNotFound, ChatHasActiveTurn while the chat is being answered, and LimitExceeded for
+        more than TURN_REWIND_MESSAGES.
+        """
+        return await self._store.chats.cut(tenant_id, chat.key, message_id)
+
+    async def copy(self, tenant_id: Uid, source: Chat, target: Chat, *, is_clearing: bool) -> int:
+        """Append a chat's messages to another, which is emptied first when `is_clearing`, in one act: how many.
+
+        Raises ChatNotFound, ChatFull, LimitExceeded for more than MESSAGES_PER_COPY or COPY_CHARACTERS, and, when
+        clearing, what `cut` raises.
+        """
+        return await self._store.chats.copy(tenant_id, source.key, target.key, is_clearing=is_clearing)

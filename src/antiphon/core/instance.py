@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from antiphon.core.chats import Chats
+from antiphon.core.compaction import Compactions
 from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
 from antiphon.core.deletion.receipts import Receipts
@@ -25,6 +26,7 @@ from antiphon.core.replies import Replies
 from antiphon.core.sandboxes import Sandboxes
 from antiphon.core.sessions import Sessions
 from antiphon.core.tenants import Tenants
+from antiphon.core.tickets import Tickets
 from antiphon.core.turns import ToolsOf, Turns
 from antiphon.core.webhooks import Webhooks
 from antiphon.domain import limits
@@ -68,6 +70,7 @@ class Instance:
         self.everybody: Principal | None = None
         self.tenants = Tenants(store)
         self.keys = Keys(store)
+        self.tickets = Tickets(store)
         self.participants = Participants(store)
         self.sessions = Sessions(store)
         self.chats = Chats(store)
@@ -80,6 +83,7 @@ class Instance:
         self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter)
         self.deletions = Deletions(store, self._lose_chats, self.worker.wake)
         self.replies = Replies(store, self.messages, agent)
+        self.compactions = Compactions(self.messages, agent)
         self.webhooks = Webhooks(store, sender, webhook_secret or secrets.token_urlsafe())
 
     def _lose_chats(self, tenant_id: Uid, chat_keys: tuple[Uid, ...]) -> None:

@@ -347,6 +347,7 @@ class Sandboxes:
         task = asyncio.create_task(guarded(), name="sandbox")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that was cancelled before it began would be missed
 
     async def close(self) -> None:
         """End all work on sandboxes, and all commands; leases stay, and are taken over when they are stale."""

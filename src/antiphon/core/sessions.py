@@ -10,7 +10,8 @@ from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import InvalidInput, SessionNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.participants import Member, Participant
-from antiphon.domain.sessions import Session
+from antiphon.domain.sandboxes import Sandbox
+from antiphon.domain.sessions import Overview, Session, SessionChange
 
 
 class Sessions:
@@ -78,6 +79,20 @@ class Sessions:
     async def list_single(self, tenant_id: Uid, part: Slice) -> tuple[list[Session], int]:
         """A part of the `single` sessions in order of making, and how many there are."""
         return await self._store.sessions.list(tenant_id, sessions.SINGLE, part)
+
+    async def change(self, tenant_id: Uid, session: Session, change: SessionChange) -> tuple[Session, Sandbox, bool]:
+        """Change a `multi` session, and its sandbox where the status says so, in one act; `updated_at` moves.
+
+        Both as they are then, and whether the session was put away just now: then `Sandboxes.archive` is due. Raises
+        SessionNotFound, and SandboxStopping when the session cannot be taken out again yet.
+        """
+        return await self._store.sessions.change(tenant_id, session.key, change)
+
+    async def overviews(
+        self, tenant_id: Uid, owner_id: Uid, part: Slice, *, is_archived: bool | None = None
+    ) -> tuple[list[Overview], int]:
+        """A part of somebody's `multi` sessions (archived or not, or both), newest first, and how many are archived."""
+        return await self._store.sessions.overviews(tenant_id, owner_id, part, is_archived=is_archived)
 
     async def titles(self, tenant_id: Uid, owner_id: Uid) -> set[str]:
         """The titles of all `multi` sessions of an owner."""

@@ -40,8 +40,8 @@ DELETED = "deleted"
 
 INTERRUPTED_TEXT = "The answer was interrupted."
 
-Recall = Callable[[], Awaitable[Sequence[Utterance]]]
-"""Finds what was said before."""
+Prepare = Callable[[], Awaitable[tuple[Sequence[Utterance], Sequence[Tool]]]]
+"""Finds what was said before, and the tools."""
 
 _RETRY_SECONDS = 0.2
 
@@ -67,10 +67,10 @@ class TurnRun:
         self._verdict: str | None = None
         self._listening: asyncio.Task[None] | None = None
 
-    async def run(self, recall: Recall, tools: Sequence[Tool]) -> None:
+    async def run(self, prepare: Prepare) -> None:
         """Carry the turn out to its end, whatever that is; never raises but when cancelled."""
         self._publish([TurnStarted(f"msg-{text_of(self.turn.reply_id)}")])
-        self._listening = asyncio.create_task(self._listen(recall, tools), name="model")
+        self._listening = asyncio.create_task(self._listen(prepare), name="model")
         if self._verdict is not None:  # told to end before it began
             self._listening.cancel()
         try:
@@ -93,19 +93,23 @@ class TurnRun:
     def stop(self, verdict: str = STOPPED) -> None:
         """End it as soon as can be; what was said so far is kept. The first verdict holds."""
         self._verdict = self._verdict or verdict
-        if self._listening is not None:
-            self._listening.cancel()
+        self._break_off()
 
     def lose(self) -> None:
         """End it without another word: its chat is gone, or it is somebody else's by now."""
         self._verdict = DELETED
         self._tell([TurnEnded(DELETED)])
+        self._break_off()
+
+    def _break_off(self) -> None:
+        """Hear no more of the model; it is not waited for, whether it ends or not."""
         if self._listening is not None:
             self._listening.cancel()
+            self._rouse()
 
-    async def _listen(self, recall: Recall, tools: Sequence[Tool]) -> None:
+    async def _listen(self, prepare: Prepare) -> None:
         """Hear the model out. Raises AgentFailed, also for an answer without an end."""
-        history = await recall()
+        history, tools = await prepare()
         async with aclosing(self._agent.run_turn(history, tools, self.turn.model)) as heard:
             async for event in heard:
                 if events := self._transcript.take(event):
@@ -129,20 +133,23 @@ class TurnRun:
     async def _keep_stored(self, listening: asyncio.Task[None]) -> None:
         """Store what is said, until the model is done. Raises TurnOver when the turn is not this process's any more."""
         listening.add_done_callback(self._rouse)
-        while not listening.done():
+        while not self._is_heard_out(listening):
             await self._wakes.wait()
-            if listening.done():
+            if self._is_heard_out(listening):
                 return
             try:
                 async with asyncio.timeout(limits.TURN_FLUSH_SECONDS):
                     await self._is_full.wait()
             except TimeoutError:
                 pass
-            if listening.done():
+            if self._is_heard_out(listening):
                 return
             await self._flush()
 
-    def _rouse(self, _: asyncio.Task[None]) -> None:
+    def _is_heard_out(self, listening: asyncio.Task[None]) -> bool:
+        return self._verdict is not None or listening.done()
+
+    def _rouse(self, _: object = None) -> None:
         self._wakes.set()
         self._is_full.set()
 

@@ -42,7 +42,6 @@ Enter = Callable[[Uid, Uid], Awaitable[Sequence[Tool]]]
 """Called when a turn begins in that tenant and chat; gives more tools."""
 
 
-
 async def no_more_tools(_tenant_id: Uid, _chat_key: Uid) -> Sequence[Tool]:
     """None."""
     return ()
@@ -102,9 +101,7 @@ class Turns:
         self._runs[turn.id] = run
         if self._is_closed:
             run.stop(INTERRUPTED)
-        recall = partial(self._recall, turn) if history is None else partial(_given, history)
-        tools = [*self._tools_of(tenant_id, turn.chat_key), *await self._enter(tenant_id, turn.chat_key)]
-        work = self._keep(run.run(recall, tools), "turn")
+        work = self._keep(run.run(partial(self._prepare, turn, history)), "turn")
         work.add_done_callback(lambda _: self._runs.pop(turn.id, None))
         return claimed
 
@@ -122,9 +119,15 @@ class Turns:
                     raise
                 await self.close_dead(tenant_id, refusal.turn_id)
 
-    async def _recall(self, turn: Turn) -> Sequence[Utterance]:
-        newest = await self._messages.latest(turn.tenant_id, turn.chat_key, limits.HISTORY_MESSAGES)
-        return utterances_of_messages(newest)
+    async def _prepare(
+        self, turn: Turn, history: Sequence[Utterance] | None
+    ) -> tuple[Sequence[Utterance], Sequence[Tool]]:
+        """What the agent is given; done as part of the turn, so that whatever goes wrong here ends it."""
+        if history is None:
+            newest = await self._messages.latest(turn.tenant_id, turn.chat_key, limits.HISTORY_MESSAGES)
+            history = utterances_of_messages(newest)
+        own = self._tools_of(turn.tenant_id, turn.chat_key)
+        return history, [*own, *await self._enter(turn.tenant_id, turn.chat_key)]
 
     def _keep(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Do it in a task that lives as long as it needs, whoever asked for it."""
@@ -293,7 +296,3 @@ class Turns:
     def count(self) -> int:
         """How many turns this process runs."""
         return len(self._runs)
-
-
-async def _given(history: Sequence[Utterance]) -> Sequence[Utterance]:
-    return history

@@ -54,6 +54,7 @@ GRAPH: tuple[Limb, ...] = (
         CASCADE,
         (Edge("tenants", "tenant_id", "tenant_id"), Edge("participants", "participant_id", "id", is_optional=True)),
     ),
+    Limb("tickets", CASCADE, (Edge("keys", "key_id", "id"),)),
     Limb(
         "sessions",
         CASCADE,

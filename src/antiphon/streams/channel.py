@@ -7,9 +7,9 @@ a slow follower holds back nobody. How far behind it may be is bounded (`check`)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from antiphon.core.ports.streams import Record
+from antiphon.core.ports.streams import Record, Write
 from antiphon.domain import limits
 from antiphon.domain.errors import FollowerTooSlow
 from antiphon.domain.events import Event
@@ -83,6 +83,8 @@ class MemoryFollower:
         self._on_cut = on_cut
         self._is_stored_only = is_stored_only
         self._waiter: asyncio.Future[None] | None = None
+        self._write: Write | None = None
+        self._is_paused = False
         self._is_cut = False
         self._has_ended = False
         self._is_silent = False
@@ -129,6 +131,28 @@ class MemoryFollower:
             finally:
                 self._waiter = None
 
+    async def pump(self, write: Write, drained: Callable[[], Awaitable[None]]) -> None:
+        """See the port."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._is_paused:
+                await drained()
+                self._is_paused = False
+            if self._is_cut:
+                raise FollowerTooSlow
+            self._took_at = loop.time()
+            if (records := self._take()) or self._is_silent:
+                self._is_silent = False
+                self._is_paused = not write(records)
+            elif self._channel.is_closed:
+                return
+            else:
+                self._waiter, self._write = loop.create_future(), write
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = self._write = None
+
     def _take(self) -> Sequence[Record]:
         records = self._channel.records
         taken = records[self._next : max(0, self._next + self.behind)]
@@ -140,7 +164,13 @@ class MemoryFollower:
         return taken
 
     def wake(self) -> None:
-        """There is something new."""
+        """There is something new: written at once by who can, else the follower's task is told."""
+        write = None if self._is_paused or self._channel.is_closed else self._write
+        if write is not None and (records := self._take()):
+            self._took_at = asyncio.get_running_loop().time()
+            if write(records):
+                return
+            self._is_paused = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -73,9 +73,7 @@ def test_an_ordinary_user_has_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(confinement, "find_bwrap", lambda: "/bin/bwrap")
     assert candidates() == [Confinement("/bin/bwrap")]
-    line = Confinement("/bin/bwrap").command_line(
-        Path("/d/w"), Path("/usr/d"), b"k", 3, 4, has_network=False
-    )
+    line = Confinement("/bin/bwrap").command_line(Path("/d/w"), Path("/usr/d"), b"k", 3, 4, has_network=False)
     assert {"--unshare-user", "--unshare-net", "--unshare-pid", "--die-with-parent", "--clearenv"} <= set(line)
     assert line[line.index("/usr/d") - 1] == "--tmpfs"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from antiphon.core.ports.streams import Record
 from antiphon.domain import limits
 from antiphon.domain.errors import FollowerTooSlow
 from antiphon.domain.events import Event, TextAdded
@@ -159,3 +161,90 @@ async def test_who_is_cancelled_while_waiting_takes_nobody_along() -> None:
     await asyncio.wait([leaving])
     channel.publish([piece(0)])
     assert [record.sequence for record in await staying] == [0]
+
+
+class Wire:
+    """Where a pumped follower writes: `room` is how many writes it has room for before it must be drained."""
+
+    def __init__(self, room: int = 1_000) -> None:
+        self.room = room
+        self.written: list[str] = []
+        self.empty = asyncio.Event()
+
+    def write(self, records: Sequence[Record]) -> bool:
+        """Note the events."""
+        self.written += [str(record.sequence) for record in records] or ["alive"]
+        self.room -= 1
+        return self.room > 0
+
+    async def drained(self) -> None:
+        """Room again, once the test says so."""
+        await self.empty.wait()
+        self.empty.clear()
+        self.room = 1_000
+
+
+async def test_who_can_write_is_written_to_by_the_publisher() -> None:
+    """What was there before, then each event as it is published, without a turn of the loop in between."""
+    channel, wire = MemoryChannel(TURN), Wire()
+    channel.publish([piece(0)])
+    pumping = asyncio.create_task(channel.join(0, never).pump(wire.write, wire.drained))
+    await asyncio.sleep(0)
+    assert wire.written == ["0"]
+    channel.publish([piece(1), piece(2)])
+    assert wire.written == ["0", "1", "2"]
+    channel.publish([piece(3)])
+    channel.close()
+    await pumping
+    assert wire.written == ["0", "1", "2", "3"]
+
+
+async def test_who_has_no_room_is_left_alone_and_gets_the_rest_later() -> None:
+    """Nothing is written to it meanwhile, and nothing is lost or said twice."""
+    channel, wire = MemoryChannel(TURN), Wire(room=2)
+    pumping = asyncio.create_task(channel.join(0, never).pump(wire.write, wire.drained))
+    await asyncio.sleep(0)
+    for number in range(5):
+        channel.publish([piece(number)])
+    assert wire.written == ["0", "1"]
+    wire.empty.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert wire.written == ["0", "1", "2", "3", "4"]
+    channel.publish([piece(5)])
+    channel.close()
+    await pumping
+    assert wire.written == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_who_is_written_to_and_takes_nothing_is_cut_off() -> None:
+    """Also while its task waits for room."""
+    cut: list[bool] = []
+    channel, wire = MemoryChannel(TURN), Wire(room=1)
+    pumping = asyncio.create_task(channel.join(0, lambda: cut.append(True)).pump(wire.write, wire.drained))
+    await asyncio.sleep(0)
+    channel.publish([piece(0)])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    channel.publish([piece(1)])
+    channel.check(asyncio.get_running_loop().time() + limits.FOLLOWER_STALL_SECONDS + 1)
+    assert cut == [True]
+    wire.empty.set()
+    with pytest.raises(FollowerTooSlow):
+        await pumping
+    assert wire.written == ["0"]
+
+
+async def test_silence_is_told_to_who_is_written_to() -> None:
+    """A sign of life, and then the next event as ever."""
+    channel, wire = MemoryChannel(TURN), Wire()
+    pumping = asyncio.create_task(channel.join(0, never).pump(wire.write, wire.drained))
+    await asyncio.sleep(0)
+    channel.check(asyncio.get_running_loop().time() + limits.FOLLOWER_SILENCE_SECONDS + 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert wire.written == ["alive"]
+    channel.publish([piece(0)])
+    channel.close()
+    await pumping
+    assert wire.written == ["alive", "0"]

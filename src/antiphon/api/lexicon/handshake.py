@@ -13,16 +13,18 @@ from antiphon.domain.chats import Chat
 from antiphon.domain.errors import AuthenticationFailed, ChatNotFound, InvalidInput
 from antiphon.domain.keys import Principal
 from antiphon.domain.texts import check_text
+from antiphon.domain.tickets import Grant
 
-_HEADER_OF = {"api_key": b"x-api-key", "user_id": b"x-user-id", "chat_id": b"x-chat-id"}
+_HEADER_OF = {"api_key": b"x-api-key", "user_id": b"x-user-id", "chat_id": b"x-chat-id", "ticket": None}
 
 
 class Given(NamedTuple):
-    """What the client gave; None for what is missing or blank."""
+    """What the client gave; None for what is missing or blank. A ticket goes before a key."""
 
     api_key: str | None
     user_id: str | None
     chat_id: str | None
+    ticket: str | None = None
 
 
 class Admitted(NamedTuple):
@@ -34,7 +36,7 @@ class Admitted(NamedTuple):
 
 
 def take_given(scope: Scope) -> Given:
-    """The three values of a handshake: each from the query, or else from its header.
+    """The values of a handshake: each from the query, or else from its header; a ticket has none.
 
     Takes the query out of the scope: it may hold a key, and servers write queries into their logs.
     """
@@ -44,7 +46,7 @@ def take_given(scope: Scope) -> Given:
     headers = dict(scope["headers"])
     values = []
     for name, header in _HEADER_OF.items():
-        found = (text for text in (query.get(name), _text_of(headers.get(header))) if text and text.strip())
+        found = (text for text in (query.get(name), _text_of(headers.get(header or b""))) if text and text.strip())
         values.append(next(found, None))
     return Given(*values)
 
@@ -62,17 +64,23 @@ def _text_of(raw: bytes | None) -> str | None:
 async def admit(instance: Instance, given: Given) -> Admitted:
     """Check what was given, in the order of the contract.
 
-    Raises AuthenticationFailed (also when a value is missing) and ChatNotFound.
+    Raises AuthenticationFailed (also when a value is missing, and for a ticket of another chat) and ChatNotFound.
     """
-    principal = await _caller(instance, given.api_key)
-    user_id = _user_of(principal, given.user_id)
+    grant = await _grant(instance, given)
+    user_id = _user_of(grant.holder or grant.maker, given.user_id)
     if given.chat_id is None:
         raise AuthenticationFailed("chat_id is missing")
     try:
-        chat = await visible_chat(instance, principal, given.chat_id)
+        chat = await visible_chat(instance, grant.maker, given.chat_id)
     except ChatNotFound:
+        if grant.chat_key is not None:
+            raise _other_chat() from None
         raise unknown_chat(given.chat_id) from None
-    return Admitted(principal, user_id, chat)
+    if grant.chat_key not in (None, chat.key):
+        raise _other_chat()
+    if grant.chat_key is None and grant.holder is not None and not may_speak_for(grant.holder, chat.owner_name):
+        raise unknown_chat(given.chat_id)
+    return Admitted(grant.maker, user_id, chat)
 
 
 def unknown_chat(chat_id: str) -> ChatNotFound:
@@ -80,17 +88,25 @@ def unknown_chat(chat_id: str) -> ChatNotFound:
     return ChatNotFound(f"Chat {chat_id[: limits.CLIENT_ID_CHARACTERS]!r} is unknown to this tenant")
 
 
-async def _caller(instance: Instance, api_key: str | None) -> Principal:
+def _other_chat() -> AuthenticationFailed:
+    return AuthenticationFailed("the ticket is for another chat")
+
+
+async def _grant(instance: Instance, given: Given) -> Grant:
+    """What the ticket gives, or else the key: that of a key is its own reach."""
     if instance.everybody is not None:
-        return instance.everybody
-    if api_key is None:
+        return Grant(instance.everybody, None, None)
+    if given.ticket is None and given.api_key is None:
         raise AuthenticationFailed("api_key is missing")
     try:
-        principal = await instance.keys.authenticate(api_key)
+        if given.ticket is not None:
+            grant = await instance.tickets.redeem(given.ticket)
+        else:
+            grant = Grant(await instance.keys.authenticate(given.api_key or ""), None, None)
     except AuthenticationFailed:
-        raise AuthenticationFailed("Invalid API key") from None
-    check_scope(principal)
-    return principal
+        raise AuthenticationFailed("Invalid API key" if given.ticket is None else "Invalid ticket") from None
+    check_scope(grant.maker)
+    return grant
 
 
 def _user_of(principal: Principal, user_id: str | None) -> str:
@@ -101,5 +117,5 @@ def _user_of(principal: Principal, user_id: str | None) -> str:
     except InvalidInput as error:
         raise AuthenticationFailed(error.message) from None
     if not may_speak_for(principal, user_id):
-        raise AuthenticationFailed("this key speaks for another user_id")
+        raise AuthenticationFailed("this key or ticket speaks for another user_id")
     return user_id

@@ -23,6 +23,7 @@ QUERY = (
     Query("after", {"type": "integer", "minimum": 0}, "The last sequence that is known; as `Last-Event-ID`."),
     Query("turn", {"type": "string"}, "The turn whose sequence that is."),
     Query("live", {"type": "boolean", "default": False}, "Events before they are stored, and without ids."),
+    Query("ticket", {"type": "string"}, "A ticket, in place of a key."),
 )
 
 
@@ -72,8 +73,7 @@ class Events:
 
     async def get(self, request: Request) -> Reply | StreamReply:
         """GET /chats/{chat_id}/events: 204 when nothing runs and the client has all of the last turn."""
-        principal = await self._reach.caller(request)
-        chat = await self._reach.chat(principal, request.params["chat_id"])
+        principal, chat = await self._reach.follower(request, request.params["chat_id"])
         start, is_live = read_start(request), _is_live(request)
         turn = await self._reach.last_turn(principal, chat)
         if turn is None or start.turn_id not in (None, turn.id):

@@ -8,7 +8,7 @@ from antiphon.api.auth import api_key_of, authenticate, bearer_of
 from antiphon.api.http import Request
 from antiphon.core.instance import Instance
 from antiphon.domain.chats import Chat
-from antiphon.domain.errors import AccessDenied, ChatNotFound, SessionNotFound, TenantNotFound, TurnNotFound
+from antiphon.domain.errors import AccessDenied, AuthenticationFailed, ChatNotFound, SessionNotFound, TenantNotFound, TurnNotFound
 from antiphon.domain.ids import Uid, parse_uuid, text_of
 from antiphon.domain.keys import ADMIN, PARTICIPANT, TENANT, Principal
 from antiphon.domain.sessions import Session
@@ -49,6 +49,27 @@ class Reach:
     async def caller_of_key(self, key: str, tenant: str | None) -> Principal:
         """The same for a key that came another way than in a header."""
         return await self._in_tenant(await self._instance.keys.authenticate(key), tenant)
+
+    async def follower(self, request: Request, chat_id: str) -> tuple[Principal, Chat]:
+        """Who follows a chat, and the chat: by the ticket in the query, or else by the key. Raises as `caller`, `chat`.
+
+        A ticket is used up by this; for another chat than its own it is none.
+        """
+        ticket = request.query.get("ticket")
+        if not ticket or self._instance.everybody is not None:
+            principal = await self.caller(request)
+            return principal, await self.chat(principal, chat_id)
+        grant = await self._instance.tickets.redeem(ticket)
+        request.principal = grant.maker
+        if grant.chat_key is not None:
+            chat = await self._instance.chats.find(grant.maker.tenant_id, chat_id)
+            if chat is None or chat.key != grant.chat_key or not await self._reaches(grant.maker, chat):
+                raise AuthenticationFailed
+            return grant.maker, chat
+        chat = await self.chat(grant.maker, chat_id)
+        if grant.holder is not None and not await self._reaches(grant.holder, chat):
+            raise ChatNotFound
+        return grant.maker, chat
 
     async def _in_tenant(self, principal: Principal, name: str | None) -> Principal:
         """The caller in the tenant of that name or UUID; None is its own.

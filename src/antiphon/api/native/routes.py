@@ -13,6 +13,7 @@ from antiphon.api.native.events import Events
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.receipts import Receipts
 from antiphon.api.native.sockets import EventSockets
+from antiphon.api.native.tickets import Tickets
 from antiphon.api.native.turns import Turns
 from antiphon.api.native.webhooks import Webhooks
 from antiphon.api.native.wire import Chat, Whoami, show_caller, show_chat
@@ -44,6 +45,7 @@ class Native(Dialect):
                 Route("GET", f"{PREFIX}/whoami", self.whoami, "Whom the key stands for.", {200: Whoami, **refusals()}),
                 Route("GET", f"{PREFIX}/chats/{{chat_id}}", self.chat, "Get a chat.", {200: Chat, **refusals()}),
                 *Turns(instance, self._reach).routes(PREFIX),
+                *Tickets(instance, self._reach).routes(PREFIX),
                 *Events(instance, self._reach, places).routes(PREFIX),
                 *Deletions(instance, self._reach).routes(PREFIX),
                 *Receipts(instance, self._reach).routes(PREFIX),

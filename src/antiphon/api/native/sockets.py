@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 
 from starlette.websockets import WebSocket
 
 from antiphon.api.auth import api_key_of, bearer_of
-from antiphon.api.http import InternalFault, Request, decode_json
+from antiphon.api.http import WIRE, InternalFault, Request, Wire, decode_json
 from antiphon.api.native.bodies import convert
 from antiphon.api.native.errors import row_of
 from antiphon.api.native.events import Start, read_start
 from antiphon.api.native.reach import Reach
-from antiphon.api.native.wire import AuthFrame, socket_frame
+from antiphon.api.native.wire import AuthFrame, socket_bytes, socket_frame
 from antiphon.api.ws import CLOSE_GOING_AWAY, ClientLeft, FrameRate, Places, close, cut, send
 from antiphon.core.faults import describe
 from antiphon.core.instance import Instance
+from antiphon.core.ports.streams import Record
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.errors import (
@@ -114,8 +116,7 @@ class _EventSocket:
         """Follow the chat; the close code and reason when it is the server that ends it. Raises what ends it else."""
         try:
             async with asyncio.timeout(limits.SOCKET_HANDSHAKE_SECONDS):
-                principal = await self._caller()
-                chat = await self._reach.chat(principal, self._socket.path_params["chat_id"])
+                principal, chat = await self._admitted(self._socket.path_params["chat_id"])
                 start = read_start(self._request)
         except TimeoutError:
             raise AuthenticationFailed("no key in time") from None
@@ -136,16 +137,18 @@ class _EventSocket:
             task.result()
         return CLOSE_GOING_AWAY, ""
 
-    async def _caller(self) -> Principal:
-        """Whose key it is: that of the upgrade, or else of the first frame."""
+    async def _admitted(self, chat_id: str) -> tuple[Principal, Chat]:
+        """Whose ticket or key it is, of the upgrade or else of the first frame, and the chat."""
         request = self._request
-        if self._instance.everybody is not None or bearer_of(request) or api_key_of(request):
-            return await self._reach.caller(request)
+        is_known = request.query.get("ticket") or bearer_of(request) or api_key_of(request)
+        if is_known or self._instance.everybody is not None:
+            return await self._reach.follower(request, chat_id)
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise ClientLeft
         frame = convert(decode_json((message.get("text") or "").encode()), AuthFrame)
-        return await self._reach.caller_of_key(frame.key, frame.tenant or request.header(b"x-tenant"))
+        principal = await self._reach.caller_of_key(frame.key, frame.tenant or request.header(b"x-tenant"))
+        return principal, await self._reach.chat(principal, chat_id)
 
     async def _listen(self) -> None:
         """Until the client leaves: nothing that it says matters, only how much. Raises ClientLeft."""
@@ -180,16 +183,27 @@ class _EventSocket:
 
     async def _tell_events(self, turn: Turn, first: int) -> bool:
         """Tell them from that sequence on; whether the end was among them."""
-        is_end_told = False
         follower = await self._instance.turns.follow(turn.tenant_id, turn.id, first, self._cut)
+        wire: Wire | None = self._socket.scope.get(WIRE)
+        last: Record | None = None
+
+        def write(records: Sequence[Record]) -> bool:
+            nonlocal last
+            has_room = True
+            for last in records:
+                has_room = wire is None or wire.write(socket_bytes(last, turn.id))
+            return has_room
+
         try:
-            async for records in follower:
-                for record in records:
-                    await send(self._socket, socket_frame(record, turn.id))
-                    is_end_told = isinstance(record.event, TurnEnded)
+            if wire is not None:
+                await follower.pump(write, wire.drained)
+            else:
+                async for records in follower:
+                    for last in records:
+                        await send(self._socket, socket_frame(last, turn.id))
         finally:
             follower.close()
-        return is_end_told
+        return last is not None and isinstance(last.event, TurnEnded)
 
     def _cut(self) -> None:
         """The client does not keep up: what ends the socket must not wait for it."""

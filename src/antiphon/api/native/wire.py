@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from antiphon.api.ws import text_frame
 from antiphon.core.ports.streams import Record
 from antiphon.domain import chats, keys, times, turns
 from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
@@ -13,7 +14,8 @@ from antiphon.domain.keys import Principal
 
 TURN = "trn_"
 
-_SSE, _SSE_LIVE, _SOCKET = "native sse", "native sse live", "native socket"
+_SSE, _SSE_LIVE = "native sse", "native sse live"
+_SOCKET, _SOCKET_BYTES = "native socket", "native socket bytes"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -209,6 +211,14 @@ def sse_live_frame(record: Record) -> bytes:
         event = record.event
         frame = b"event: %b\ndata: %b\n\n" % (_kind_of(record).encode(), _encode(event))
         record.frames[_SSE_LIVE] = frame
+    return frame
+
+
+def socket_bytes(record: Record, turn_id: Uid) -> bytes:
+    """The same as it stands on the wire."""
+    frame = record.frames.get(_SOCKET_BYTES)
+    if frame is None:
+        frame = record.frames[_SOCKET_BYTES] = text_frame(socket_frame(record, turn_id).encode())
     return frame
 
 

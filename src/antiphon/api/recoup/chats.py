@@ -10,11 +10,13 @@ from antiphon.api.recoup import wire
 from antiphon.api.recoup.bodies import lenient_value
 from antiphon.api.recoup.errors import ChatIdInvalid, failed
 from antiphon.api.recoup.reach import Account, own_chat, own_session
+from antiphon.api.recoup.session_wire import UpdateSessionChatRequest
+from antiphon.api.recoup.update_bodies import read_chat_change
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
 from antiphon.domain import deletions
 from antiphon.domain.chats import Chat
-from antiphon.domain.errors import StoreFailed
+from antiphon.domain.errors import ChatNotFound, StoreFailed
 from antiphon.domain.messages import Message
 from antiphon.domain.texts import is_client_id
 
@@ -52,6 +54,14 @@ class Chats:
                 is_body_optional=True,
             ),
             Route("GET", _ONE, self.get, "Get session chat", {200: wire.GetSessionChatResponse, **errors}),
+            Route(
+                "PATCH",
+                _ONE,
+                self.update,
+                "Update session chat",
+                {200: wire.CreateSessionChatResponse, **errors, 400: wire.Error, 413: wire.Error},
+                body=UpdateSessionChatRequest,
+            ),
             Route(
                 "DELETE",
                 _ONE,
@@ -100,6 +110,16 @@ class Chats:
         except StoreFailed as error:
             _log.warning("messages not read", extra={"code": error.code})
             return []
+
+    async def update(self, request: Request) -> Reply:
+        """PATCH /api/sessions/{sessionId}/chats/{chatId}: the chat is looked for before the body is read."""
+        account, chat = await own_chat(self._instance, request)
+        change = read_chat_change(await request.body())
+        try:
+            chat = await self._instance.chats.change(account.tenant_id, chat, change.title, change.model)
+        except (StoreFailed, ChatNotFound):
+            return failed("Failed to update chat")
+        return json_reply(200, wire.CreateSessionChatResponse(wire.show_chat(chat, self._instance.default_model)))
 
     async def delete(self, request: Request) -> Reply:
         """DELETE /api/sessions/{sessionId}/chats/{chatId}: what is live in the chat is ended."""

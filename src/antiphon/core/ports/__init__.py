@@ -40,6 +40,7 @@ from antiphon.core.ports.store import (
     SessionStore,
     Slice,
     TenantStore,
+    TicketStore,
     TurnStore,
 )
 from antiphon.core.ports.webhooks import WebhookStore
@@ -72,6 +73,7 @@ __all__ = [
     "TenantStore",
     "TextDelta",
     "ThoughtDelta",
+    "TicketStore",
     "Tool",
     "ToolCall",
     "ToolResult",
@@ -86,6 +88,7 @@ class Store(Protocol):
     kind: str
     tenants: TenantStore
     keys: KeyStore
+    tickets: TicketStore
     participants: ParticipantStore
     sessions: SessionStore
     chats: ChatStore

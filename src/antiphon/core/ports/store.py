@@ -21,7 +21,8 @@ from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.domain.messages import Draft, Message, Page
 from antiphon.domain.participants import Member, Participant
-from antiphon.domain.sessions import Session
+from antiphon.domain.sandboxes import Sandbox
+from antiphon.domain.sessions import Overview, Session, SessionChange
 from antiphon.domain.tenants import Tenant
 from antiphon.domain.turns import Claimed, EventChunk, Turn, TurnEnding, TurnStart
 
@@ -75,6 +76,21 @@ class KeyStore(Protocol):
 
     async def list(self, tenant_id: Uid) -> list[Key]:
         """All keys of the tenant that are not revoked, oldest first."""
+        ...
+
+
+class TicketStore(Protocol):
+    """Tickets, as digests of their texts, judged by the database's clock."""
+
+    async def create(self, tenant_id: Uid, key_id: Uid, digest: bytes, lifetime_seconds: float) -> int:
+        """Store a ticket of a key; when it ends. Some late ones of the tenant are removed on the way.
+
+        Raises KeyNotFound when the tenant has no such key, or it is revoked.
+        """
+        ...
+
+    async def redeem(self, tenant_id: Uid, digest: bytes) -> bool:
+        """Take a ticket away, and tell whether it was there and in time: of all who try, one at most is told yes."""
         ...
 
 
@@ -158,8 +174,25 @@ class SessionStore(Protocol):
         """Whether the participant is a member now."""
         ...
 
+    async def overviews(
+        self, tenant_id: Uid, owner_id: Uid, part: Slice, *, is_archived: bool | None
+    ) -> tuple[list[Overview], int]:
+        """A part of somebody's `multi` sessions, newest first, and how many are archived in all.
+
+        `is_archived` None means archived or not.
+        """
+        ...
+
     async def list(self, tenant_id: Uid, shape: str, part: Slice) -> tuple[list[Session], int]:
         """A part of the sessions of a shape in order of making, and how many there are."""
+        ...
+
+    async def change(self, tenant_id: Uid, session_key: Uid, change: SessionChange) -> tuple[Session, Sandbox, bool]:
+        """Change a `multi` session, and its sandbox where the status says so (`sandbox_after`), in one act.
+
+        Both as they are then, and whether the session was put away just now. `updated_at` moves in any case. Raises
+        SessionNotFound and SandboxStopping.
+        """
         ...
 
 
@@ -203,6 +236,45 @@ class ChatStore(Protocol):
 
     async def list_of_owner(self, tenant_id: Uid, owner_name: str, part: Slice) -> tuple[list[Chat], int]:
         """A part of the chats with a UUID as id that somebody owns, in order of making, and how many there are."""
+        ...
+
+    async def list_said(
+        self, tenant_id: Uid, owner_id: Uid | None, artist_id: str | None, limit: int
+    ) -> list[tuple[Chat, str | None]]:
+        """The last changed chats in which something was said, of `multi` sessions not put away, with their artists.
+
+        Of one owner or of everybody, and of one artist (a lowercase UUID) or of all.
+        """
+        ...
+
+    async def put_single(
+        self, tenant_id: Uid, owner_id: Uid, chat_id: str, title: str | None, artist_id: str | None
+    ) -> Chat:
+        """The chat of that id (a lowercase UUID), made with a `single` session of the same id when missing.
+
+        On one that is there replaces title and artist where given. A title of None becomes DEFAULT_TITLE in a new one.
+        Raises AccessDenied for somebody else's, ChatNotFound for one of a `multi` session, SessionIdTaken when a
+        session has the id and no such chat, TenantNotFound and ParticipantNotFound.
+        """
+        ...
+
+    async def change(self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+        """Change title and model where given; `updated_at` moves in any case. Raises ChatNotFound."""
+        ...
+
+    async def cut(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> int:
+        """Remove a message and all that stand after it, and the stored events of the last turn: how many messages.
+
+        Raises ChatNotFound, MessageNotFound, ChatHasActiveTurn, and LimitExceeded for more than TURN_REWIND_MESSAGES.
+        """
+        ...
+
+    async def copy(self, tenant_id: Uid, source_key: Uid, target_key: Uid, *, is_clearing: bool) -> int:
+        """Append a chat's messages to another, in order, with their times and new ids: how many.
+
+        With `is_clearing` what the target has is removed first, in the same act. Raises ChatNotFound for either,
+        ChatFull, LimitExceeded for more than MESSAGES_PER_COPY or COPY_CHARACTERS, and what `cut` raises when clearing.
+        """
         ...
 
     async def read_marks(self, tenant_id: Uid, session_key: Uid, participant_id: Uid) -> dict[Uid, int]:

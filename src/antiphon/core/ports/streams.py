@@ -21,6 +21,10 @@ class Record:
         self.frames: dict[str, bytes] = {}
 
 
+Write = Callable[[Sequence[Record]], bool]
+"""Puts events (none: a sign of life) where they are sent from, without waiting; whether there is room for more."""
+
+
 class Channel(Protocol):
     """Where the process that runs a turn publishes its events."""
 
@@ -62,6 +66,14 @@ class Follower(Protocol):
 
     async def __anext__(self) -> Sequence[Record]:
         """The next events, in order."""
+        ...
+
+    async def pump(self, write: Write, drained: Callable[[], Awaitable[None]]) -> None:
+        """Write all events to the turn's last, as `__anext__` would give them, for who can take them without waiting.
+
+        Mostly `write` is called by whoever publishes: nobody is woken for an event. When it says that there is no room,
+        it is called again after `drained`. Raises FollowerTooSlow.
+        """
         ...
 
     @property

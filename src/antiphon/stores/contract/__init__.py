@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "sessions",
             "soundness",
             "tenants",
+            "tickets",
             "turn_races",
             "turns",
             "webhooks",

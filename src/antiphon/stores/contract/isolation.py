@@ -96,6 +96,7 @@ async def new_world(store: Store) -> World:
     await say(store, tenant, single_chat, "in the single one")
     await store.chats.mark_read(tenant, chat.key, ann.id)
     key = await new_key(store, tenant, participant_id=ann.id, participant_name="ann")
+    await store.tickets.create(tenant, key.id, tenant, LONG_LEASE_SECONDS)
     connection = await connect(store, tenant, chat, NODE)
     turn = (await store.turns.claim(tenant, new_uid7(), start_of(single_chat), NODE, 10, LONG_LEASE_SECONDS)).turn
     await store.turns.append_events(tenant, turn.id, NODE, EventChunk(0, 1, '[{"of":1}]'))
@@ -278,6 +279,8 @@ MATRIX = [
         lambda s, a, b: s.sandboxes.change(a.tenant_id, b.multi.key, lambda sandbox: sandbox),
         SessionNotFound,
     ),
+    row("tickets.create", lambda s, a, b: s.tickets.create(a.tenant_id, b.key.id, b"x", 60), KeyNotFound),
+    row("tickets.redeem", lambda s, a, b: s.tickets.redeem(a.tenant_id, b.tenant_id), False),
     row("receipts.find", lambda s, a, b: s.receipts.find(a.tenant_id, b.receipt.id), None),
     row(
         "turns.claim",

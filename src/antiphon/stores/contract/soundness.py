@@ -29,7 +29,8 @@ async def new_busy_tenant(store: Store) -> Uid:
     more, _ = await add_chat(store, tenant, session, "more")
     _, bens = await new_single(store, tenant, "s", "ben")
     ann, _ = await store.participants.ensure(tenant, PEER, "ann")
-    await new_key(store, tenant, participant_id=ann.id)
+    key = await new_key(store, tenant, participant_id=ann.id)
+    await store.tickets.create(tenant, key.id, b"digest", LONG_LEASE_SECONDS)
     for each in (chat, more, bens):
         await store.messages.append(
             tenant, each.key, [draft("a", "ann"), draft("b", "ben"), draft("c", "assistant", role="assistant")]
@@ -85,6 +86,7 @@ class SoundnessContract:
             "tenants": 1,
             "participants": 3,
             "keys": 1,
+            "tickets": 1,
             "sessions": 2,
             "members": 6,
             "chats": 3,

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from antiphon.core.ports import Slice
 from antiphon.domain import limits, times
-from antiphon.domain.chats import Chat
+from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import (
+    AccessDenied,
     ChatIdTaken,
     ChatNotFound,
     LimitExceeded,
+    MessageNotFound,
     ParticipantNotFound,
+    SessionIdTaken,
     SessionNotFound,
     StoreUnavailable,
 )
 from antiphon.domain.ids import Uid, is_canonical_uuid, new_public_id, new_uid7
-from antiphon.domain.sessions import MULTI
+from antiphon.domain.messages import Draft, Message
+from antiphon.domain.sessions import MULTI, SINGLE
+from antiphon.stores.copying import check_copy, draft_of
+from antiphon.stores.postgres.appends import Append, append_in
 from antiphon.stores.postgres.database import Cursor, Database, Row
 from antiphon.stores.postgres.sessions import NewSingle, add_single, owner_of_single
+from antiphon.stores.postgres.turns import check_free, remove_after
 
 
 def chat_of(row: Row) -> Chat:
@@ -124,6 +131,73 @@ class PostgresChats:
         )
         return [chat_of(row[1:]) for row in rows if row[1] is not None], rows[0][0] if rows else 0
 
+    async def list_said(
+        self, tenant_id: Uid, owner_id: Uid | None, artist_id: str | None, limit: int
+    ) -> list[tuple[Chat, str | None]]:
+        """See the port."""
+        asked = {"tenant_id": tenant_id, "artist_id": artist_id, "limit": limit}
+        if owner_id is None:
+            rows = await self._database.rows("list_said", **asked)
+        else:
+            rows = await self._database.rows("list_said_of_owner", owner_id=owner_id, **asked)
+        return [(Chat(*row[4:]), row[0]) for row in rows]
+
+    async def put_single(
+        self, tenant_id: Uid, owner_id: Uid, chat_id: str, title: str | None, artist_id: str | None
+    ) -> Chat:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> Chat:
+            row = await tx.row("find_chat", tenant_id=tenant_id, id=chat_id)
+            if row is None:
+                return await _make_single(tx, tenant_id, owner_id, chat_id, title, artist_id)
+            chat = chat_of(row)
+            if chat.session_shape != SINGLE:
+                raise ChatNotFound
+            if chat.owner_id != owner_id:
+                raise AccessDenied
+            if artist_id is not None:
+                await tx.run("set_artist", tenant_id=tenant_id, key=row[2], artist_id=artist_id)
+            return await _change(tx, tenant_id, chat.key, title, None)
+
+        return await self._database.transact(operation)
+
+    async def change(self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+        """See the port."""
+        return await self._database.transact(lambda tx: _change(tx, tenant_id, chat_key, title, model))
+
+    async def cut(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> int:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> int:
+            await _hold(tx, tenant_id, chat_key)
+            row = await tx.row("find_message", tenant_id=tenant_id, key=chat_key, id=message_id)
+            if row is None:
+                raise MessageNotFound
+            before = await tx.row("place_before", tenant_id=tenant_id, key=chat_key, seq=Message(*row).seq)
+            removed = await remove_after(tx, tenant_id, chat_key, before[0] if before else 0)
+            await _change(tx, tenant_id, chat_key, None, None)
+            return removed
+
+        return await self._database.transact(operation)
+
+    async def copy(self, tenant_id: Uid, source_key: Uid, target_key: Uid, *, is_clearing: bool) -> int:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> int:
+            if await tx.row("lock_chat", tenant_id=tenant_id, key=target_key) is None:
+                raise ChatNotFound
+            drafts = await _copies(tx, tenant_id, source_key)
+            if is_clearing:
+                await _hold(tx, tenant_id, target_key)
+                await remove_after(tx, tenant_id, target_key, 0)
+                await _change(tx, tenant_id, target_key, None, None)
+            if drafts:
+                await append_in(tx, tenant_id, Append(target_key, drafts, None))
+            return len(drafts)
+
+        return await self._database.transact(operation)
+
     async def read_marks(self, tenant_id: Uid, session_key: Uid, participant_id: Uid) -> dict[Uid, int]:
         """See the port."""
         rows = await self._database.rows(
@@ -144,6 +218,59 @@ class PostgresChats:
         if not rows:
             is_there = await self.find_by_key(tenant_id, chat_key) is not None
             raise ParticipantNotFound if is_there else ChatNotFound
+
+
+async def _make_single(
+    tx: Cursor, tenant_id: Uid, owner_id: Uid, chat_id: str, title: str | None, artist_id: str | None
+) -> Chat:
+    if await tx.row("find_session", tenant_id=tenant_id, id=chat_id) is not None:
+        raise SessionIdTaken
+    owner = await tx.row("find_participant_by_id", tenant_id=tenant_id, id=owner_id)
+    if owner is None:
+        raise ParticipantNotFound
+    new = NewSingle(
+        session_id=chat_id,
+        owner_name=owner[2],
+        title=DEFAULT_TITLE if title is None else title,
+        metadata="{}",
+        configuration="{}",
+        chat_id=chat_id,
+        chat_metadata="{}",
+        session_key=new_uid7(),
+        chat_key=new_uid7(),
+    )
+    await add_single(tx, tenant_id, new)
+    if artist_id is not None:
+        await tx.run("set_artist", tenant_id=tenant_id, key=new.session_key, artist_id=artist_id)
+    return new.chat_of(owner_id, tx.now)
+
+
+async def _change(tx: Cursor, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+    """Change what was given, and in any case `updated_at`."""
+    if await tx.row("change_chat", tenant_id=tenant_id, key=chat_key, title=title, model=model, now=tx.now) is None:
+        raise ChatNotFound
+    return chat_of((await tx.rows("find_chat_by_key", tenant_id=tenant_id, key=chat_key))[0])
+
+
+async def _hold(tx: Cursor, tenant_id: Uid, chat_key: Uid) -> None:
+    """Hold a chat that is not being answered, and forget the events of its last turn."""
+    row = await tx.row("chat_to_claim", tenant_id=tenant_id, key=chat_key)
+    if row is None:
+        raise ChatNotFound
+    _, active_turn, last_turn = row
+    await check_free(tx, tenant_id, active_turn)
+    if last_turn is not None:
+        await tx.run("delete_events", tenant_id=tenant_id, turn_id=last_turn)
+
+
+async def _copies(tx: Cursor, tenant_id: Uid, chat_key: Uid) -> list[Draft]:
+    """All messages of a chat as they are to be appended elsewhere. Raises ChatNotFound and LimitExceeded."""
+    source = {"tenant_id": tenant_id, "key": chat_key}
+    check_copy(*(await tx.rows("messages_after", **source, seq=0, limit=limits.MESSAGES_PER_COPY + 1))[0])
+    rows = await tx.rows("messages_between", **source, limit=limits.MESSAGES_PER_COPY, offset=0)
+    if not rows:
+        raise ChatNotFound
+    return [draft_of(Message(*row[1:])) for row in rows if row[1] is not None]
 
 
 def _generated_title(now: int) -> str:

@@ -17,7 +17,7 @@ from antiphon.stores.postgres.database import Cursor
 
 OF_CHAT = ("messages", "reads", "connections", "turn_events", "turns")
 OF_SESSION = ("sandboxes", "members")
-OF_PARTICIPANT = ("members", "reads", "connections", "keys")
+OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 

@@ -15,14 +15,27 @@ from antiphon.domain.errors import (
     LimitExceeded,
     ParticipantNotFound,
     SessionIdTaken,
+    SessionNotFound,
     TenantNotFound,
 )
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import Member, Participant
-from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
+from antiphon.domain.sandboxes import Sandbox
+from antiphon.domain.sessions import (
+    ARCHIVED,
+    DEFAULT_STATUS,
+    MULTI,
+    SINGLE,
+    Overview,
+    Session,
+    SessionChange,
+    sandbox_after,
+)
 from antiphon.stores.merging import merge
 from antiphon.stores.postgres.database import Cursor, Database, Overtaken, Row
 from antiphon.stores.postgres.participants import ensure_participants
+from antiphon.stores.sandbox_rows import sandbox_of, values_of
+from antiphon.stores.session_rows import overview_of
 
 
 class NewSingle(msgspec.Struct, frozen=True):
@@ -225,6 +238,17 @@ class PostgresSessions:
         )
         return row is not None
 
+    async def overviews(
+        self, tenant_id: Uid, owner_id: Uid, part: Slice, *, is_archived: bool | None
+    ) -> tuple[list[Overview], int]:
+        """See the port."""
+        owned = {"tenant_id": tenant_id, "owner_id": owner_id}
+        rows = await self._database.rows(
+            "list_overviews", **owned, is_archived=is_archived, limit=part.limit, offset=part.offset
+        )
+        archived = await self._database.rows("count_archived", **owned)
+        return [overview_of(row) for row in rows], archived[0][0]
+
     async def list(self, tenant_id: Uid, shape: str, part: Slice) -> tuple[list[Session], int]:
         """See the port."""
         rows = await self._database.rows(
@@ -235,6 +259,27 @@ class PostgresSessions:
             offset=part.offset,
         )
         return [Session(*row[1:]) for row in rows if row[1] is not None], rows[0][0] if rows else 0
+
+    async def change(self, tenant_id: Uid, session_key: Uid, change: SessionChange) -> tuple[Session, Sandbox, bool]:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> tuple[Session, Sandbox, bool]:
+            held = await tx.row("lock_multi", tenant_id=tenant_id, session_key=session_key)
+            row = await tx.row("find_sandbox", tenant_id=tenant_id, session_key=session_key) if held else None
+            if row is None:
+                raise SessionNotFound
+            sandbox = sandbox_of(row)
+            asked = {"tenant_id": tenant_id, "id": sandbox.session_id}
+            before = Session(*(await tx.rows("find_session", **asked))[0])
+            moved = sandbox_after(sandbox, before.status, change.status)
+            if moved != sandbox:
+                await tx.run("put_sandbox", **values_of(moved))
+            values = msgspec.structs.asdict(change)
+            await tx.run("change_session", tenant_id=tenant_id, key=session_key, now=tx.now, **values)
+            after = Session(*(await tx.rows("find_session", **asked))[0])
+            return after, moved, after.status == ARCHIVED != before.status
+
+        return await self._database.transact(operation)
 
 
 async def _make_single(

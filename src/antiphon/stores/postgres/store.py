@@ -12,6 +12,7 @@ from antiphon.core.ports import (
     ReceiptStore,
     SessionStore,
     TenantStore,
+    TicketStore,
     TurnStore,
 )
 from antiphon.core.ports.sandboxes import SandboxStore
@@ -34,6 +35,7 @@ from antiphon.stores.postgres.receipts import PostgresReceipts
 from antiphon.stores.postgres.sandboxes import PostgresSandboxes
 from antiphon.stores.postgres.sessions import PostgresSessions
 from antiphon.stores.postgres.tenants import PostgresTenants
+from antiphon.stores.postgres.tickets import PostgresTickets
 from antiphon.stores.postgres.turns import PostgresTurns
 from antiphon.stores.postgres.webhooks import PostgresWebhooks
 
@@ -48,6 +50,7 @@ class PostgresStore:
         self._appender = Appender(database)
         self.tenants: TenantStore = PostgresTenants(database)
         self.keys: KeyStore = PostgresKeys(database)
+        self.tickets: TicketStore = PostgresTickets(database)
         self.participants: ParticipantStore = PostgresParticipants(database)
         self.sessions: SessionStore = PostgresSessions(database)
         self.chats: ChatStore = PostgresChats(database)

@@ -43,7 +43,7 @@ class PostgresTurns:
             if chat is None:
                 raise ChatNotFound
             message_count, active_turn, last_turn = chat
-            await _check_free(tx, tenant_id, active_turn)
+            await check_free(tx, tenant_id, active_turn)
             await _check_room(tx, tenant_id, turns_max)
             message = await _ask(tx, tenant_id, start)
             is_first = message is not None and message_count == 0
@@ -157,7 +157,7 @@ class PostgresTurns:
         return [(tenant_id, turn_id) for tenant_id, turn_id in await self._database.rows("expired_turns", limit=limit)]
 
 
-async def _check_free(tx: Cursor, tenant_id: Uid, active_turn: Uid | None) -> None:
+async def check_free(tx: Cursor, tenant_id: Uid, active_turn: Uid | None) -> None:
     """Raise ChatHasActiveTurn when the slot is taken; a turn that is over holds nothing."""
     if active_turn is None:
         return
@@ -193,15 +193,21 @@ async def _rewind(tx: Cursor, tenant_id: Uid, start: TurnStart, message_id: Uid)
     row = await tx.row("find_message", tenant_id=tenant_id, key=start.chat_key, id=message_id)
     if row is None:
         raise MessageNotFound
-    after = {"tenant_id": tenant_id, "key": start.chat_key, "seq": Message(*row).seq}
+    await remove_after(tx, tenant_id, start.chat_key, Message(*row).seq)
+    return await _replace(tx, tenant_id, message_id, start.message) if start.message else None
+
+
+async def remove_after(tx: Cursor, tenant_id: Uid, chat_key: Uid, seq: int) -> int:
+    """Remove what stands after a place of a chat: how many. Raises LimitExceeded over TURN_REWIND_MESSAGES."""
+    after = {"tenant_id": tenant_id, "key": chat_key, "seq": seq}
     ceiling = limits.TURN_REWIND_MESSAGES
-    removed = (await tx.rows("messages_after", **after, limit=ceiling + 1))[0][0]
+    removed: int = (await tx.rows("messages_after", **after, limit=ceiling + 1))[0][0]
     if removed > ceiling:
         raise LimitExceeded(f"at most {ceiling} messages are removed at once")
     if removed:
         await tx.run("delete_messages_after", **after)
         await tx.run("rewind_chat", **after, removed=removed)
-    return await _replace(tx, tenant_id, message_id, start.message) if start.message else None
+    return removed
 
 
 async def _replace(tx: Cursor, tenant_id: Uid, message_id: Uid, new: Draft) -> Message:

@@ -14,7 +14,7 @@ from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
 OF_CHAT = ("reads", "connections", "turn_events", "turns")
-OF_PARTICIPANT = ("members", "reads", "connections", "keys")
+OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 

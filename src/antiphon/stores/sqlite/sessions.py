@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import asdict
+
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
-from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, TenantNotFound
+from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, SessionNotFound, TenantNotFound
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import PEER, Member, Participant
-from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
+from antiphon.domain.sandboxes import Sandbox
+from antiphon.domain.sessions import (
+    ARCHIVED,
+    DEFAULT_STATUS,
+    MULTI,
+    SINGLE,
+    Overview,
+    Session,
+    SessionChange,
+    sandbox_after,
+)
 from antiphon.stores.merging import merge
+from antiphon.stores.sandbox_rows import sandbox_of, values_of
+from antiphon.stores.session_rows import overview_of
 from antiphon.stores.sqlite.chat_rows import NewChat, add_chat
+from antiphon.stores.sqlite.database import Cursor
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.participants import check_participant, ensure_participant
 from antiphon.stores.sqlite.writer import Transaction
@@ -188,6 +203,19 @@ class SqliteSessions:
         row = self._file.row("is_member", tenant_id=tenant_id, session_key=session_key, participant_id=participant_id)
         return row is not None
 
+    async def overviews(
+        self, tenant_id: Uid, owner_id: Uid, part: Slice, *, is_archived: bool | None
+    ) -> tuple[list[Overview], int]:
+        """See the port."""
+        owned = {"tenant_id": tenant_id, "owner_id": owner_id}
+
+        def read_all(read: Cursor) -> tuple[list[Overview], int]:
+            asked = owned | {"is_archived": is_archived, "limit": part.limit, "offset": part.offset}
+            rows = read.rows("list_overviews", **asked)
+            return [overview_of(row) for row in rows], read.rows("count_archived", **owned)[0][0]
+
+        return await self._file.read_apart(read_all)
+
     async def list(self, tenant_id: Uid, shape: str, part: Slice) -> tuple[list[Session], int]:
         """See the port."""
         statement = "list_sessions_reversed" if part.is_reversed else "list_sessions"
@@ -197,6 +225,25 @@ class SqliteSessions:
                 return [], 0
             rows = read.rows(statement, tenant_id=tenant_id, shape=shape, limit=part.limit, offset=part.offset)
             return [Session(*row) for row in rows], totals[2] if shape == SINGLE else totals[3]
+
+    async def change(self, tenant_id: Uid, session_key: Uid, change: SessionChange) -> tuple[Session, Sandbox, bool]:
+        """See the port."""
+
+        def operation(tx: Transaction) -> tuple[Session, Sandbox, bool]:
+            row = tx.row("find_sandbox", tenant_id=tenant_id, session_key=session_key)
+            if row is None:
+                raise SessionNotFound
+            sandbox = sandbox_of(row)
+            asked = {"tenant_id": tenant_id, "id": sandbox.session_id}
+            before = Session(*tx.rows("find_session", **asked)[0])
+            moved = sandbox_after(sandbox, before.status, change.status)
+            if moved != sandbox:
+                tx.run("put_sandbox", **values_of(moved))
+            tx.run("change_session", tenant_id=tenant_id, key=session_key, now=tx.now, **asdict(change))
+            after = Session(*tx.rows("find_session", **asked)[0])
+            return after, moved, after.status == ARCHIVED != before.status
+
+        return await self._file.write(operation)
 
 
 def _make_single(

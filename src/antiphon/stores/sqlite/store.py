@@ -17,6 +17,7 @@ from antiphon.core.ports import (
     ReceiptStore,
     SessionStore,
     TenantStore,
+    TicketStore,
     TurnStore,
 )
 from antiphon.core.ports.sandboxes import SandboxStore
@@ -39,6 +40,7 @@ from antiphon.stores.sqlite.receipts import SqliteReceipts
 from antiphon.stores.sqlite.sandboxes import SqliteSandboxes
 from antiphon.stores.sqlite.sessions import SqliteSessions
 from antiphon.stores.sqlite.tenants import SqliteTenants
+from antiphon.stores.sqlite.tickets import SqliteTickets
 from antiphon.stores.sqlite.turns import SqliteTurns
 from antiphon.stores.sqlite.webhooks import SqliteWebhooks
 
@@ -53,6 +55,7 @@ class SqliteStore:
         self._checked_until = 0.0
         self.tenants: TenantStore = SqliteTenants(file)
         self.keys: KeyStore = SqliteKeys(file)
+        self.tickets: TicketStore = SqliteTickets(file)
         self.participants: ParticipantStore = SqliteParticipants(file)
         self.sessions: SessionStore = SqliteSessions(file)
         self.chats: ChatStore = SqliteChats(file)

@@ -41,7 +41,7 @@ class SqliteTurns:
             if row is None:
                 raise ChatNotFound
             message_count, active_turn, last_turn, num = row
-            _check_free(tx, tenant_id, active_turn)
+            check_free(tx, tenant_id, active_turn)
             if tx.rows("count_live_turns", tenant_id=tenant_id)[0][0] >= turns_max:
                 raise LimitExceeded(f"at most {turns_max} answers are made at once")
             message = _ask(tx, tenant_id, start, num)
@@ -97,7 +97,7 @@ class SqliteTurns:
                 raise TurnOver
             chat_key, num, last_seq, reply_id, chat_id = row
             state, error, reply = ending.state, ending.error, ending.reply
-            old = _find_message(tx, tenant_id, num, reply_id)
+            old = find_message_in(tx, tenant_id, num, reply_id)
             if reply and old is None and last_seq >= limits.MESSAGES_PER_CHAT:
                 state, error, reply = FAILED, ChatFull().message, None
             _end(tx, tenant_id, turn_id, node, state, error, ending.events)
@@ -162,7 +162,7 @@ def _turn_of(row: Row) -> Turn:
     return Turn(*columns)
 
 
-def _check_free(tx: Transaction, tenant_id: Uid, active_turn: Uid | None) -> None:
+def check_free(tx: Transaction, tenant_id: Uid, active_turn: Uid | None) -> None:
     """Raise ChatHasActiveTurn when the slot is taken; a turn that is over holds nothing."""
     if active_turn is None:
         return
@@ -187,12 +187,23 @@ def _ask(tx: Transaction, tenant_id: Uid, start: TurnStart, num: int) -> Message
 
 def _rewind(tx: Transaction, tenant_id: Uid, start: TurnStart, message_id: Uid, num: int) -> Message | None:
     """Go back to a message: what follows it goes, and it takes the new content."""
-    last = _find_message(tx, tenant_id, num, message_id)
+    last = find_message_in(tx, tenant_id, num, message_id)
     if last is None:
         raise MessageNotFound
-    place = place_of(num, last.seq)
-    span = {"tenant_id": tenant_id, "low": place, "high": place_of(num + 1, 0) - 1}
+    remove_after(tx, tenant_id, start.chat_key, num, place_of(num, last.seq))
+    return _replace(tx, tenant_id, start.chat_key, last, start.message) if start.message else None
+
+
+def span_after(num: int, place: int) -> dict[str, int]:
+    """The places of a chat (by its number) after one."""
+    return {"low": place, "high": place_of(num + 1, 0) - 1}
+
+
+def remove_after(tx: Transaction, tenant_id: Uid, chat_key: Uid, num: int, place: int) -> int:
+    """Remove what stands after a place of a chat: how many. Raises LimitExceeded over TURN_REWIND_MESSAGES."""
+    span = {"tenant_id": tenant_id, **span_after(num, place)}
     ceiling = limits.TURN_REWIND_MESSAGES
+    removed: int
     removed, size = tx.rows("messages_after", **span, limit=ceiling + 1)[0]
     if removed > ceiling:
         raise LimitExceeded(f"at most {ceiling} messages are removed at once")
@@ -201,16 +212,16 @@ def _rewind(tx: Transaction, tenant_id: Uid, start: TurnStart, message_id: Uid, 
         tx.run(
             "rewind_chat",
             tenant_id=tenant_id,
-            key=start.chat_key,
+            key=chat_key,
             removed=removed,
             size=size,
             place=place,
             low=place_of(num, 1),
         )
-    return _replace(tx, tenant_id, start.chat_key, last, start.message) if start.message else None
+    return removed
 
 
-def _find_message(tx: Transaction, tenant_id: Uid, num: int, message_id: Uid) -> Message | None:
+def find_message_in(tx: Transaction, tenant_id: Uid, num: int, message_id: Uid) -> Message | None:
     row = tx.row("find_message", tenant_id=tenant_id, id=message_id)
     return Message(*row[1:]) if row and row[0] == num else None
 

@@ -124,7 +124,7 @@ HOT = {
     "events_of_turn": ["turn_events_pkey", "turns_pkey"],
     "find_last_turn": ["chats_pkey", "turns_pkey"],
     "expired_turns": ["turns_running"],
-    "blockers_of_chats": ["connections_of_chat", "chats_pkey", "turns_pkey"],
+    "blockers_of_chats": ["connections_of_chat", "chats_pkey"],
     "claim_scrubs": ["deletions_waiting"],
     "husks_of_owner": ["sessions_by_owner"],
     "purge_messages_of_chat": ["messages_pkey", "Tid Scan"],

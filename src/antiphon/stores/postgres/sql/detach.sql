@@ -47,9 +47,9 @@ WHERE tenant_id = :tenant_id AND session_key = ANY (:session_keys) AND id IS NOT
 SELECT 'connection' AS kind, id, expires_at FROM connections
 WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys) AND expires_at > now()
 UNION ALL
-SELECT 'turn', t.id, t.expires_at FROM chats c JOIN turns t ON t.tenant_id = c.tenant_id AND t.id = c.active_turn
-WHERE c.tenant_id = :tenant_id AND t.tenant_id = :tenant_id AND c.key = ANY (:keys) AND t.state = 'running'
-    AND t.expires_at > now();
+SELECT 'turn', id, expires_at FROM turns
+WHERE tenant_id = :tenant_id AND state = 'running' AND expires_at > now() AND id = ANY (ARRAY (
+    SELECT active_turn FROM chats WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND active_turn IS NOT NULL));
 
 -- name: blockers_elsewhere
 -- What is live of a participant on other chats: its sockets, and the turns in which it speaks as the agent.

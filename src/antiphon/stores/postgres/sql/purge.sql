@@ -144,6 +144,14 @@ DELETE FROM reads WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
 DELETE FROM connections WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
     SELECT ctid FROM connections WHERE tenant_id = :tenant_id AND participant_id = :key LIMIT :limit));
 
+-- name: purge_tickets_of_participant
+-- Some tickets of a participant's keys.
+DELETE FROM tickets WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM tickets
+    WHERE tenant_id = :tenant_id AND key_id IN (
+        SELECT id FROM keys WHERE tenant_id = :tenant_id AND participant_id = :key)
+    LIMIT :limit));
+
 -- name: purge_keys_of_participant
 -- Some keys of a participant.
 DELETE FROM keys WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
@@ -192,6 +200,11 @@ DELETE FROM members WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
 -- Some sessions of a tenant.
 DELETE FROM sessions WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
     SELECT ctid FROM sessions WHERE tenant_id = :tenant_id ORDER BY key LIMIT :limit));
+
+-- name: purge_tickets_of_tenant
+-- Some tickets of a tenant.
+DELETE FROM tickets WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM tickets WHERE tenant_id = :tenant_id ORDER BY digest LIMIT :limit));
 
 -- name: purge_keys_of_tenant
 -- Some keys of a tenant.

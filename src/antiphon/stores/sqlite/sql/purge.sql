@@ -140,6 +140,14 @@ DELETE FROM reads WHERE (tenant_id, chat_key, participant_id) IN (
 DELETE FROM connections WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM connections WHERE tenant_id = :tenant_id AND participant_id = :key LIMIT :limit);
 
+-- name: purge_tickets_of_participant
+-- Some tickets of a participant's keys.
+DELETE FROM tickets WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM tickets
+    WHERE tenant_id = :tenant_id AND key_id IN (
+        SELECT id FROM keys WHERE tenant_id = :tenant_id AND participant_id = :key)
+    LIMIT :limit);
+
 -- name: purge_keys_of_participant
 -- Some keys of a participant.
 DELETE FROM keys WHERE (tenant_id, id) IN (
@@ -182,6 +190,11 @@ DELETE FROM members WHERE num IN (SELECT num FROM members WHERE tenant_id = :ten
 -- name: purge_sessions_of_tenant
 -- Some sessions of a tenant.
 DELETE FROM sessions WHERE num IN (SELECT num FROM sessions WHERE tenant_id = :tenant_id LIMIT :limit);
+
+-- name: purge_tickets_of_tenant
+-- Some tickets of a tenant.
+DELETE FROM tickets WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM tickets WHERE tenant_id = :tenant_id LIMIT :limit);
 
 -- name: purge_keys_of_tenant
 -- Some keys of a tenant.

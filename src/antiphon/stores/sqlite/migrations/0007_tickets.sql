@@ -1,0 +1,13 @@
+-- Tickets: a key for one connection, within a minute.
+
+-- What a ticket is good for stands in its own text, of which this is the digest: so the row tells nothing of anybody.
+CREATE TABLE tickets (
+    tenant_id BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    key_id BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, key_id) REFERENCES keys (tenant_id, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tickets_of_key ON tickets (tenant_id, key_id);
+CREATE INDEX tickets_by_end ON tickets (tenant_id, expires_at);
