@@ -61,9 +61,9 @@ class Fault:
         self.points = 0
         self._is_armed = False
 
-    def arm(self) -> None:
-        """From now on it counts."""
-        self._is_armed = True
+    def arm(self, *, is_armed: bool = True) -> None:
+        """From now on it counts, or does not."""
+        self._is_armed = is_armed
 
     def _pass(self) -> None:
         if not self._is_armed:
@@ -171,8 +171,11 @@ async def rehearse(folder: Path, ground: Ground, target: str, fault: Fault) -> G
     fault.arm()
     await stage.receipts.start()
     await stage.delete(ground.world, target)
+    fault.arm(is_armed=False)
     ground.detached = await view_of(stage.store, ground.world)
+    fault.arm()
     await stage.work_to_the_end(ground.world)
+    fault.arm(is_armed=False)
     ground.done = await view_of(stage.store, ground.world)
     await stage.store.close()
     return ground

@@ -189,6 +189,7 @@ async def _open(parts: Parts, settings: Settings, stack: AsyncExitStack) -> tupl
         webhook_secret=parts.webhook_secret(settings),
         sandboxes=parts.make_sandboxes(settings),
         has_sandboxes=settings.sandbox == "on",
+        has_sandbox_tools=settings.tools == "on",
     )
     await stack.enter_async_context(instance.running())
     return instance, agent

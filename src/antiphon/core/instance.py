@@ -63,6 +63,7 @@ class Instance:
         sandboxes: SandboxProvider | None = None,
         *,
         has_sandboxes: bool = True,
+        has_sandbox_tools: bool = True,
     ) -> None:
         self.store = store
         self.agent = agent
@@ -77,7 +78,7 @@ class Instance:
         self.messages = Messages(store, count_tokens)
         self.connections = Connections(store)
         self.receipts = receipts
-        self.sandboxes = Sandboxes(store, sandboxes, is_on=has_sandboxes)
+        self.sandboxes = Sandboxes(store, sandboxes, is_on=has_sandboxes, offers_tools=has_sandbox_tools)
         self.worker = Worker(store, receipts, remove_files=self.sandboxes.remove_files)
         self.streams = streams
         self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter)

@@ -66,6 +66,8 @@ class Hooks(msgspec.Struct, frozen=True):
 class Sandboxes:
     """The verbs of sandboxes. Without a provider there are none, and with `is_on` false no new ones.
 
+    With `offers_tools` false the agent is not told what it could do in them.
+
     `clock` gives the present moment in microseconds, `sleep` waits for seconds.
     """
 
@@ -75,6 +77,7 @@ class Sandboxes:
         provider: SandboxProvider | None,
         *,
         is_on: bool = True,
+        offers_tools: bool = True,
         hooks: Hooks | None = None,
         clock: Callable[[], int] = times.now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,6 +85,7 @@ class Sandboxes:
         self._store = store
         self._provider = provider
         self.is_on = is_on and provider is not None
+        self._offers_tools = offers_tools
         self._hooks = hooks or Hooks()
         self._clock = clock
         self._sleep = sleep
@@ -203,7 +207,7 @@ class Sandboxes:
         except (StoreError, SessionNotFound) as error:
             _log.warning("sandbox not entered", extra={"code": error.code})
             return ()
-        return tools_in(self.provider(), tenant_id, sandbox.session_key)
+        return tools_in(self.provider(), tenant_id, sandbox.session_key) if self._offers_tools else ()
 
     async def remove_files(self, tenant_id: Uid, session_key: Uid, place: str) -> int:
         """Remove a deleted session's directory: how many files. Raises SandboxFailed, also when it is elsewhere."""

@@ -29,7 +29,8 @@ class Tickets:
         if maker.scope == PARTICIPANT and participant not in (None, maker.participant_name):
             raise AccessDenied("this key speaks for its own participant only")
         key_id = maker.key_id
-        ticket = tickets.new_ticket(maker.tenant_id, key_id or maker.tenant_id, chat and chat.key, participant)
+        chat_key = None if chat is None else chat.key
+        ticket = tickets.new_ticket(maker.tenant_id, key_id or maker.tenant_id, chat_key, participant)
         text = tickets.write_text(ticket)
         if key_id is None:  # authentication is off: nobody will ask whether this is one
             return text, times.now() + limits.TICKET_SECONDS * times.SECOND

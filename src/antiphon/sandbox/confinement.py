@@ -19,7 +19,7 @@ import msgspec
 from antiphon.domain import limits
 from antiphon.domain.ids import Uid
 
-WORK = "/work"
+WORK = "/sandbox"
 """Where a command finds its directory, the only one that it may write to for good."""
 
 _USERS_FROM, _USERS = 2_000_000_000, 100_000_000

@@ -25,6 +25,7 @@ class MemoryChannel:
         self.stored = 0
         self.records: list[Record] = []
         self.followers: set[MemoryFollower] = set()
+        self.lost = range(0)
         self._on_idle = on_idle
 
     @property
@@ -50,6 +51,13 @@ class MemoryChannel:
         self.is_closed = True
         self.stored = len(self.records)
         self._wake()
+
+    def lose(self, events: Sequence[Event], kept: int) -> None:
+        """See the port."""
+        if not self.is_closed:
+            self.lost = range(kept, len(self.records))
+            self.publish(events)
+            self.close()
 
     def _wake(self) -> None:
         for follower in self.followers:
@@ -155,6 +163,8 @@ class MemoryFollower:
 
     def _take(self) -> Sequence[Record]:
         records = self._channel.records
+        if self._next in self._channel.lost:
+            self._next = self._channel.lost.stop
         taken = records[self._next : max(0, self._next + self.behind)]
         if not taken and self._channel.is_closed and records and not self._has_ended and self._next > len(records):
             taken = records[-1:]  # it asked for what was lost in a crash: the end is what it has not had

@@ -181,7 +181,10 @@ async def test_use_pushes_the_sleep_away(world: World) -> None:
 
 async def test_without_a_sandbox_there_are_no_tools(world: World) -> None:
     assert await world.verbs.enter(world.tenant_id, world.chat_key) == ()
-    assert (await world.verbs.get(world.tenant_id, world.session)).version == 0
+    world.clock.gate.clear()
+    await world.create()
+    silent = Sandboxes(world.store, world.provider, offers_tools=False)
+    assert await silent.enter(world.tenant_id, world.chat_key) == ()
 
 
 async def test_a_sleep_that_fails_is_told_and_recovers_when_somebody_looks(world: World) -> None:
@@ -374,7 +377,7 @@ async def test_the_tools_at_work(tmp_path: Path) -> None:
     text = "one\ntwo\nthree é\n"
     assert await tools["write"].run({"path": "src/a.txt", "content": text}) == {"bytesWritten": len(text.encode())}
     assert (work / "src" / "a.txt").read_text() == text
-    assert await tools["read"].run({"path": "/work/src/a.txt"}) == {"content": text}
+    assert await tools["read"].run({"path": "/sandbox/src/a.txt"}) == {"content": text}
     assert await tools["read"].run({"path": "src/a.txt", "offset": 2, "limit": 1}) == {"content": "two\n"}
     edit = {"path": "src/a.txt", "oldString": "two", "newString": "2"}
     assert await tools["edit"].run(edit) == {"replacements": 1}

@@ -52,11 +52,11 @@ class EventSockets:
 
     async def __call__(self, socket: WebSocket) -> None:
         """Serve one socket until it ends. It is accepted first: a browser sees nothing of a refused upgrade."""
+        served = _EventSocket(self._instance, self._reach, self._places, socket)
         await socket.accept()
         if self._is_closing:
             await close(socket, CLOSE_GOING_AWAY)
             return
-        served = _EventSocket(self._instance, self._reach, self._places, socket)
         self._open.add(served)
         try:
             await served.run()
@@ -78,6 +78,7 @@ class _EventSocket:
         self._places = places
         self._socket = socket
         self._request = Request({**socket.scope, "method": "GET"}, socket.receive)
+        socket.scope["query_string"] = b""  # it may hold a ticket, and servers write queries into their logs
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = asyncio.Event()

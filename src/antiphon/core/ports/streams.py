@@ -47,6 +47,10 @@ class Channel(Protocol):
         """No more events: followers end when they have had them all."""
         ...
 
+    def lose(self, events: Sequence[Event], kept: int) -> None:
+        """End with these events: nobody is given those before them any more, but for the first `kept`."""
+        ...
+
 
 class Follower(Protocol):
     """One who follows a turn: yields the events from its first on, some at a time, and ends after the turn's last.
