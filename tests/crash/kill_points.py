@@ -146,7 +146,7 @@ class Stage:
 
 def shorten() -> None:
     """Small steps, so that there are many, and no waiting for anything."""
-    limits.PURGE_ROWS = 16
+    limits.PURGE_ROWS = 6
     limits.PURGE_ROWS_MIN = 4
     limits.SILENCE_ROWS = 4
     limits.SCRUB_GATHER_SECONDS = 0
@@ -233,7 +233,7 @@ def check_whole(found: View, ground: Ground, target: str) -> bool:
     loose = {name for name in view if name.startswith(ELSEWHERE) or name.endswith("surveyed")}
     if target != "participant":
         loose = set()
-    half = {name: view[name] for name in view if name not in loose and view[name] != detached[name]}
+    half = {name: (view[name], detached[name]) for name in view if name not in loose and view[name] != detached[name]}
     assert not half, f"half visible: {half}"
     if loose:
         check_shrinking(found, ground)

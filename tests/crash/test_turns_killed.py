@@ -118,9 +118,7 @@ async def serving(data_dir: Path, model: ScriptedModel, key: str = "", **more: s
 async def killed_while(client: Client, heard: int) -> list[Talk]:
     """Turns of all scripts at once; the process is killed when one of the long ones has been heard so far."""
     chats = [await client.new_chat() for _ in SCRIPTS]
-    talks = [
-        Talk(chat, await client.start(chat, script), script) for chat, script in zip(chats, SCRIPTS, strict=True)
-    ]
+    talks = [Talk(chat, await client.start(chat, script), script) for chat, script in zip(chats, SCRIPTS, strict=True)]
     following = [
         asyncio.create_task(client.follow(talk.chat, told, is_live=told is talk.live))
         for talk in talks
@@ -184,7 +182,9 @@ async def test_turns_killed_at_every_phase(tmp_path: Path) -> None:
     assert change(data_dir, "PRAGMA foreign_key_check") == []
     assert change(data_dir, "SELECT id FROM turns WHERE state = 'running'") == []
     assert change(data_dir, "SELECT key FROM chats WHERE active_turn IS NOT NULL") == []
-    wrong = "SELECT num FROM chats c WHERE message_count <> (SELECT count(*) FROM messages m WHERE m.place >> 23 = c.num)"
+    wrong = (
+        "SELECT num FROM chats c WHERE message_count <> (SELECT count(*) FROM messages m WHERE m.place >> 23 = c.num)"
+    )
     assert change(data_dir, wrong) == []
 
 

@@ -61,7 +61,7 @@ def at_terminal(data_dir: Path, *words: str, typed: bytes) -> tuple[int, str, st
             start_new_session=True,
         )
         os.close(theirs)
-        os.write(ours, typed)
+        os.write(ours, typed + b"\x04")  # who is asked more than that has left
         assert child.stdout is not None
         result = child.stdout.read().decode()
         child.stdout.close()

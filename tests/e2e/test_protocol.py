@@ -72,3 +72,15 @@ def test_an_upgrade_that_is_not_ours_is_answered_and_the_connection_closed(serve
     head = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
     answer = talk(server, head)
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "extra", [b"?ticket=" + b"a" * 9000 + b" HTTP/1.1\r\n", b" HTTP/1.1\r\n" + b"x-more: 1\r\n" * 130]
+)
+def test_an_upgrade_with_a_head_too_large_for_a_socket_is_answered(server: ServerProcess, extra: bytes) -> None:
+    rest = b"host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    key = b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    answer = talk(server, b"GET /ws/chat" + extra + rest + key)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert b"content-length: %d\r\n" % len(body) in head

@@ -28,6 +28,12 @@ WIRE = "antiphon.wire"
 """Where a scope holds a way past ASGI to its connection, for streams with very many readers."""
 
 
+_UNREADABLE = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 24\r\n"
+    b"connection: close\r\n\r\nUpgrade head too large.\n"
+)
+
+
 class ChunkWire:
     """Writes pieces of one chunked body (RFC 9112, 7.1) straight to the connection."""
 
@@ -135,7 +141,14 @@ class StrictProtocol(HttpToolsProtocol):
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol with a way to end a socket whose client does not read."""
+    """uvicorn's protocol with a way to end a socket whose client does not read, and no upgrade without an answer."""
+
+    def data_received(self, data: bytes) -> None:
+        """See uvicorn; its parser gives up on a line over 8 KiB or on over 128 headers, and nobody would be told."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(_UNREADABLE)
+            self.transport.close()
 
     def handle_connect(self, event: Any) -> None:
         """See uvicorn; the application runs only after this."""

@@ -36,15 +36,12 @@ class Compactions:
         if not newest:
             return ""
         history = [*utterances_of_messages(newest), Utterance(USER, request or _REQUEST)]
-        pieces: list[str] = []
         try:
             async with (
                 asyncio.timeout(limits.COMPACTION_SECONDS),
                 aclosing(self._agent.run_turn(history, (), chat.model)) as events,
             ):
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        pieces.append(event.text)
+                pieces = [event.text async for event in events if isinstance(event, TextDelta)]
         except TimeoutError:
             raise AgentFailed("the model did not answer in time") from None
         return texts.storable("".join(pieces)).strip()

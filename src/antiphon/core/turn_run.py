@@ -62,13 +62,17 @@ class TurnRun:
         self._answer = Answer(turn.reply_parts)
         self._unstored: list[Event] = []
         self._stored = 0
+        self._is_in_doubt = False
         self._wakes = asyncio.Event()
         self._is_full = asyncio.Event()
         self._verdict: str | None = None
         self._listening: asyncio.Task[None] | None = None
 
-    async def run(self, prepare: Prepare) -> None:
-        """Carry the turn out to its end, whatever that is; never raises but when cancelled."""
+    async def run(self, prepare: Prepare) -> bool:
+        """Carry the turn out to its end; never raises but when cancelled.
+
+        False when the end could not be stored: then somebody has to close the turn, and to `give_up`.
+        """
         self._publish([TurnStarted(f"msg-{text_of(self.turn.reply_id)}")])
         self._listening = asyncio.create_task(self._listen(prepare), name="model")
         if self._verdict is not None:  # told to end before it began
@@ -78,12 +82,18 @@ class TurnRun:
             await self._end(await self._outcome(self._listening))
         except TurnOver:
             await self._let_go()
-        except Exception as fault:  # noqa: BLE001  whatever it is, followers must hear of an end; the lease does the rest
+        except Exception as fault:  # noqa: BLE001  whatever it is, followers must hear of an end
             _log.error("turn failed", extra=describe(fault))
-            self._tell([TurnFailed(INTERRUPTED_TEXT), TurnEnded(INTERRUPTED)])
+            return False
         finally:
+            self._verdict = self._verdict or INTERRUPTED
             self._listening.cancel()
             self.over.set()
+        return True
+
+    def give_up(self) -> None:
+        """Tell followers that it was interrupted: what is not stored by now never will be."""
+        self._channel.lose([TurnFailed(INTERRUPTED_TEXT), TurnEnded(INTERRUPTED)], self._stored)
 
     @property
     def is_ending(self) -> bool:
@@ -95,10 +105,11 @@ class TurnRun:
         self._verdict = self._verdict or verdict
         self._break_off()
 
-    def lose(self) -> None:
-        """End it without another word: its chat is gone, or it is somebody else's by now."""
+    def lose(self, *, is_deleted: bool) -> None:
+        """End it without another word: its chat is gone, or it is not this process's any more."""
         self._verdict = DELETED
-        self._tell([TurnEnded(DELETED)])
+        if is_deleted:
+            self._channel.lose([TurnEnded(DELETED)], 0)
         self._break_off()
 
     def _break_off(self) -> None:
@@ -159,17 +170,40 @@ class TurnRun:
         self._is_full.clear()
         if not events:
             return
-        chunk = EventChunk(self._stored, len(events), encode_events(events))
         try:
-            if await self._store.turns.append_events(self.turn.tenant_id, self.turn.id, self.turn.node, chunk):
+            if self._is_in_doubt:
+                events = events[await self._find_stored() :]
+            if events and await self._store.turns.append_events(
+                self.turn.tenant_id, self.turn.id, self.turn.node, self._chunk(events)
+            ):
                 self.stop()
         except StoreUnavailable:
+            self._is_in_doubt = True
             self._unstored = events + self._unstored
             self._wakes.set()
             await asyncio.sleep(_RETRY_SECONDS)
             return
-        self._stored += len(events)
+        self._note_stored(len(events))
+
+    def _chunk(self, events: list[Event]) -> EventChunk:
+        return EventChunk(self._stored, len(events), encode_events(events))
+
+    def _note_stored(self, count: int) -> None:
+        self._is_in_doubt = False
+        self._stored += count
         self._channel.confirm(self._stored)
+
+    async def _find_stored(self) -> int:
+        """How many more events are stored than was known: a write that came to nothing may have been done after all.
+
+        Raises TurnOver when the turn does not run any more.
+        """
+        turn = await self._store.turns.find(self.turn.tenant_id, self.turn.id)
+        if turn is None or turn.state != RUNNING:
+            raise TurnOver
+        more = turn.event_count - self._stored
+        self._note_stored(more)
+        return more
 
     async def _outcome(self, listening: asyncio.Task[None]) -> tuple[str, str | None]:
         """The state that the turn ends in, and the error to be shown."""
@@ -200,31 +234,45 @@ class TurnRun:
     async def _store_end(self, state: str, error: str | None, events: list[Event]) -> None:
         """Store the end; a store that is away is waited for, TURN_END_SECONDS at most."""
         tokens = await self._messages.count_tokens(self._answer.text)
-        ending = TurnEnding(
-            state,
-            EventChunk(self._stored, len(events), encode_events(events)),
-            make_reply(self.turn, self._answer, tokens),
-            error,
-        )
+        reply = make_reply(self.turn, self._answer, tokens)
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + limits.TURN_END_SECONDS
+        is_tried = False
         while True:
             try:
+                if self._is_in_doubt:
+                    events = events[await self._find_stored() :]
+                ending = TurnEnding(state, self._chunk(events), reply, error)
                 await self._store.turns.finish(self.turn.tenant_id, self.turn.id, self.turn.node, ending)
                 return
+            except TurnOver:
+                if is_tried and await self._has_ended(state, len(events)):
+                    return
+                raise
             except StoreUnavailable:
+                self._is_in_doubt = is_tried = True
                 if loop.time() > give_up_at or self._verdict == DELETED:
                     raise
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _has_ended(self, state: str, count: int) -> bool:
+        """Whether it was this process that ended the turn so: the answer of the store was lost."""
+        turn = await self._store.turns.find(self.turn.tenant_id, self.turn.id)
+        return turn is not None and (turn.state, turn.event_count) == (state, self._stored + count)
 
     async def _let_go(self) -> None:
         """The turn is not this process's any more: followers are told what became of it."""
         try:
             turn = await self._store.turns.find(self.turn.tenant_id, self.turn.id)
-        except StoreError:
-            turn = None
-        state = DELETED if turn is None else turn.state
-        self._tell([TurnEnded(INTERRUPTED if state == RUNNING else state)])
+        except StoreError:  # "could not find out" is not "nothing there"
+            self.give_up()
+            return
+        if turn is None:
+            self._channel.lose([TurnEnded(DELETED)], 0)
+        elif turn.state == RUNNING:
+            self.give_up()
+        else:
+            self._channel.lose([TurnEnded(turn.state)], self._stored)
 
     def _tell(self, events: Sequence[Event]) -> None:
         self._channel.publish(events)

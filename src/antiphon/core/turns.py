@@ -19,7 +19,7 @@ from antiphon.core.history import utterances_of_messages
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, Store, Tool, Utterance
 from antiphon.core.ports.streams import Follower, Streams
-from antiphon.core.turn_run import INTERRUPTED_TEXT, TurnRun, closing_events, make_reply
+from antiphon.core.turn_run import INTERRUPTED_TEXT, Prepare, TurnRun, closing_events, make_reply
 from antiphon.domain import limits
 from antiphon.domain.answers import Answer
 from antiphon.domain.chats import Chat
@@ -101,9 +101,22 @@ class Turns:
         self._runs[turn.id] = run
         if self._is_closed:
             run.stop(INTERRUPTED)
-        work = self._keep(run.run(partial(self._prepare, turn, history)), "turn")
-        work.add_done_callback(lambda _: self._runs.pop(turn.id, None))
+        self._keep(self._carry_out(run, partial(self._prepare, turn, history)), "turn")
         return claimed
+
+    async def _carry_out(self, run: TurnRun, prepare: Prepare) -> None:
+        turn = run.turn
+        try:
+            if await run.run(prepare):
+                return
+            try:
+                await self.close_dead(turn.tenant_id, turn.id, self.node)
+            except StoreError as error:
+                _log.warning("a turn was not closed", extra={"code": error.code})  # that is tried again as for a stray
+            finally:
+                run.give_up()
+        finally:
+            self._runs.pop(turn.id, None)
 
     async def _claim(self, tenant_id: Uid, start: TurnStart) -> Claimed:
         """Take the slot; one whose holder is dead is cleared first."""
@@ -198,7 +211,7 @@ class Turns:
         self._streams.lose_chats(chat_keys)
         for run in list(self._runs.values()):
             if run.turn.chat_key in gone:
-                run.lose()
+                run.lose(is_deleted=True)
 
     async def close_dead(self, tenant_id: Uid, turn_id: Uid, node: Uid | None = None) -> None:
         """Close a turn whose lease is over as interrupted: its text so far becomes its message, the slot is free.
@@ -258,7 +271,7 @@ class Turns:
                 held = await self._store.turns.renew(tenant_id, self.node, limits.TURN_LEASE_SECONDS)
                 for run in runs:
                     if run.turn.id not in held and not run.is_ending:
-                        run.lose()
+                        run.lose(is_deleted=False)
                 await self._close_strays(tenant_id, held)
             stopping = await self._store.turns.stopping(tenant_id, self.node)
             for run in runs:

@@ -7,11 +7,7 @@ from typing import Any
 
 import msgspec
 
-from antiphon.domain.deletions import PARTICIPANT, SESSION, TENANT
 from antiphon.domain.sandboxes import PROVISIONING, Sandbox
-
-FILES_OF = {SESSION: "files_of_session", PARTICIPANT: "files_of_owner", TENANT: "files_of_tenant"}
-"""For each kind of target the statement that finds the directories that must go before its rows."""
 
 _HAS_ROW = 5  # the place of a column that is no field
 _COMPUTED = ("session_id", "is_busy", "touched_at")

@@ -163,14 +163,16 @@ class MemoryFollower:
 
     def _take(self) -> Sequence[Record]:
         records = self._channel.records
-        if self._next in self._channel.lost:
-            self._next = self._channel.lost.stop
-        taken = records[self._next : max(0, self._next + self.behind)]
+        lost = self._channel.lost
+        if self._next in lost:
+            self._next = lost.stop
+        stop = self._next + self.behind
+        taken = records[self._next : max(0, min(stop, lost.start) if self._next < lost.start else stop)]
         if not taken and self._channel.is_closed and records and not self._has_ended and self._next > len(records):
             taken = records[-1:]  # it asked for what was lost in a crash: the end is what it has not had
         if taken:
             self._next = taken[-1].sequence + 1
-            self._has_ended = self._channel.is_closed
+            self._has_ended = self._channel.is_closed and self._next == len(records)
         return taken
 
     def wake(self) -> None:

@@ -86,8 +86,7 @@ class LiveStreams:
         channels = [*self._own.values(), *(mirror.channel for mirror in self._mirrors.values())]
         for channel in channels:
             if channel.turn.chat_key in gone:
-                channel.publish([TurnEnded(DELETED)])
-                channel.close()
+                channel.lose([TurnEnded(DELETED)], 0)
         for chat_key in gone:
             self._watches.wake(chat_key)
 
@@ -146,8 +145,7 @@ class _Mirror:
                 if await self._read(turn):
                     continue
             except TurnNotFound:
-                self.channel.publish([TurnEnded(DELETED)])
-                self.channel.close()
+                self.channel.lose([TurnEnded(DELETED)], 0)
                 return
             except StoreError as error:  # "could not find out" is not "nothing there"
                 _log.warning("a turn cannot be read", extra={"code": error.code})

@@ -305,7 +305,10 @@ def test_a_sound_database_has_only_zeros(data_dir: Path) -> None:
 def test_what_is_late_or_broken_is_told(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(data_dir, "ferries", "one")
     ask("delete", "session", "ferries", "--tenant", "acme", "--yes")
+    assert ask("doctor")["overdue_deletions"] == 0
     monkeypatch.setattr(limits, "JOB_OVERDUE_SECONDS", -60)
+    late = invoke("doctor", "--json")
+    assert (late.exit_code, json.loads(late.stdout)["overdue_deletions"]) == (1, 1)
 
     async def orphans(_store: SqliteStore) -> dict[str, int]:
         return {"messages.chat_key": 3, "reads.chat_key": 0}
@@ -349,7 +352,7 @@ def test_what_lies_across_blocks_is_found_once(
     monkeypatch.setattr(scan, "_BLOCK_BYTES", block_bytes)
     text = b"xneedle" * 5 + b"nene" + b"needle"
     (tmp_path / "file").write_bytes(text)
-    needles = [b"needle", b"ne", b"l", b"missing-and-longer"]
+    needles = [b"needle", b"ne", b"l", b"needlexneedlexneedle", b"missing"]
     hits = sorted((hit.needle, hit.offset) for hit in scan.scan([tmp_path / "file"], needles))
     expected = [
         (number, at)

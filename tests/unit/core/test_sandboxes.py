@@ -367,7 +367,7 @@ async def tools_of(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     except ToolRefused as refusal:
         if "nothing is run unconfined" not in refusal.message:
             raise
-        pytest.xfail(refusal.message)
+        pytest.xfail(refusal.message)  # the refusal was shown: nothing can be confined here
     work = tmp_path / "data" / "sandboxes" / tenant_id.hex() / key.hex()
     return {tool.name: tool for tool in tools_in(provider, tenant_id, key)}, work
 

@@ -13,7 +13,7 @@ from antiphon.core.instance import Instance
 from antiphon.core.ports import AgentEvent, Tool, Utterance
 from antiphon.core.turns import Turns
 from antiphon.domain import limits
-from antiphon.domain.errors import ChatNotFound, StoreFailed, TurnNotFound
+from antiphon.domain.errors import ChatNotFound, StoreFailed, StoreUnavailable, TurnNotFound
 from antiphon.domain.participants import PEER
 from antiphon.domain.turns import COMPLETED, FAILED, INTERRUPTED, STOPPED
 from antiphon.stores.sqlite.store import SqliteStore
@@ -91,9 +91,8 @@ async def test_followers_that_leave_at_every_event(stage: Stage) -> None:
     """The turn does not notice: it is said and stored whole, and nobody is kept."""
     for halt_at in EVERYWHERE:
         scene = await stage.begin(halt_at, await stage.new_chat())
-        for hearing in (scene.live, scene.durable):
-            hearing.task.cancel()
-        await asyncio.gather(scene.live.task, scene.durable.task, return_exceptions=True)
+        await scene.live.leave()
+        await scene.durable.leave()
         await stage.settle()
         assert (await stage.turns.get(stage.tenant_id, scene.turn.id)).state == COMPLETED
         assert [message.text for message in await scene.messages()] == ["hello", WHOLE]
@@ -123,11 +122,17 @@ async def test_a_deletion_at_every_event_as_seen_from_another_process(
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["turns.claim", "messages.latest", "turns.append_events", "turns.finish"])
-async def test_a_late_writer_brings_nothing_back(stage: Stage, name: str, is_after: bool) -> None:  # noqa: FBT001
+async def test_a_late_writer_brings_nothing_back(
+    stage: Stage,
+    name: str,
+    is_after: bool,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+) -> None:
     """Each call of a turn waits at the store while its chat is deleted."""
+    monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
     chat = await stage.new_chat()
     hold = Hold(stage.store, name, is_after=is_after)
-    stage.agent.set_up(None)
+    stage.agent.set_up(20 if name == "turns.append_events" else None)
     starting = asyncio.create_task(outcome(stage.turns.start(stage.tenant_id, stage.question(chat))))
     await until(hold.reached.is_set)
     hearing = None
@@ -146,7 +151,10 @@ async def test_a_late_writer_brings_nothing_back(stage: Stage, name: str, is_aft
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["turns.events", "turns.finish"])
 async def test_who_closes_for_the_dead_brings_nothing_back(
-    stage: Stage, name: str, is_after: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+    stage: Stage,
+    name: str,
+    is_after: bool,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
 ) -> None:
     scene = await leave_for_dead(stage, monkeypatch)
     hold = Hold(stage.store, name, is_after=is_after)
@@ -197,6 +205,7 @@ class Deaf(HaltingAgent):
     ) -> AsyncGenerator[AgentEvent, None]:
         """See the port."""
         async for act in super().run_turn(history, tools, model):
+            self.halted.set()
             while not self.go.is_set():
                 try:
                     await self.go.wait()
@@ -214,7 +223,7 @@ async def test_an_agent_that_does_not_end_ends_nothing_but_itself(
     chat = await stage.new_chat()
     turn = (await stage.turns.start(stage.tenant_id, stage.question(chat))).turn
     hearing = await stage.follow(turn)
-    await until(lambda: deaf.at_work == 1)
+    await deaf.halted.wait()
     assert (await stage.turns.stop(stage.tenant_id, turn.id)).state == STOPPED
     assert await hearing.end() == STOPPED
     assert deaf.at_work == 1
@@ -257,16 +266,69 @@ async def test_a_stop_while_a_turn_is_being_prepared(stage: Stage) -> None:
     await stage.settle()
 
 
-async def test_a_store_that_fails_while_a_turn_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Followers are told an end; the chat is closed like that of a dead process, and free again."""
+async def test_who_wants_what_is_stored_gets_nothing_else_when_the_chat_goes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TURN_FLUSH_SECONDS", 3600)
+    scene = await stage.begin(30, await stage.new_chat())
+    await stage.delete(scene.chat)
+    assert await scene.durable.end() == "deleted"
+    assert len(scene.durable.events) == 1
+    with pytest.raises(TurnNotFound):
+        await stage.follow(scene.turn)
+    await stage.settle()
+
+
+@pytest.mark.parametrize("stored", [0, 1, 5])
+async def test_a_store_that_fails_while_a_turn_runs(stage: Stage, stored: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stored is the message, and all that followers of what is stored were given; the chat is free again."""
     monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
-    chat = await stage.new_chat()
-    stage.store.fail("turns.append_events", StoreFailed())
-    scene = await stage.begin(None, chat)
+    chat, calls = await stage.new_chat(), stage.store.calls
+
+    async def fail(*_: object) -> None:
+        if calls.count("turns.append_events") > stored:
+            raise StoreFailed
+
+    stage.store.before["turns.append_events"] = fail
+    scene = await stage.begin(30, chat)
     assert await scene.live.end() == await scene.durable.end() == INTERRUPTED
+    assert (await stage.turns.get(stage.tenant_id, scene.turn.id)).state == INTERRUPTED
+    assert [message.text for message in await scene.messages()][1:] == [scene.durable.text] * bool(scene.durable.text)
+    assert scene.live.text.startswith(scene.durable.text)
     del stage.store.before["turns.append_events"]
     await stage.settle()
-    await stage.turns.close_dead(stage.tenant_id, scene.turn.id, stage.turns.node)
-    assert (await stage.turns.get(stage.tenant_id, scene.turn.id)).state == INTERRUPTED
     assert (await stage.begin(None, chat)).live.text == WHOLE
+    await stage.settle()
+
+
+@pytest.mark.parametrize("halt_at", [20, None], ids=["stopped", "completed"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize("name", ["turns.append_events", "turns.finish"])
+async def test_a_write_of_which_nobody_heard(
+    stage: Stage,
+    name: str,
+    is_done: bool,
+    halt_at: int | None,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+) -> None:
+    """The connection broke before or after it was done: the turn goes on, and has everything once."""
+    monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
+    chat, broken = await stage.new_chat(), 0
+
+    async def break_off(*_: object) -> None:
+        nonlocal broken
+        broken += 1
+        if broken in {2, 3, 5} or (name == "turns.finish" and broken == 1):
+            raise StoreUnavailable
+
+    (stage.store.after if is_done else stage.store.before)[name] = break_off
+    scene = await stage.begin(halt_at, chat)
+    await stage.turns.stop(stage.tenant_id, scene.turn.id)
+    state = COMPLETED if halt_at is None else STOPPED
+    assert await scene.live.end() == await scene.durable.end() == state
+    assert scene.durable.events == scene.live.events
+    assert (await scene.messages())[-1].text == scene.live.text != ""
+    turn, chunks = await stage.instance.store.turns.events(stage.tenant_id, scene.turn.id, 0, 1_000)
+    assert (turn.state, sum(chunk.count for chunk in chunks)) == (state, len(scene.live.events))
+    assert broken > 1 or (is_done and name == "turns.finish")
     await stage.settle()

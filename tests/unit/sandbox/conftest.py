@@ -61,7 +61,7 @@ async def open_box(data_dir: Path) -> Box:
     except SandboxFailed as refusal:
         if not refusal.message.startswith(REFUSAL):
             raise
-        pytest.xfail(refusal.message)
+        pytest.xfail(refusal.message)  # the refusal was shown: nothing can be confined here
     return box
 
 
@@ -71,7 +71,7 @@ async def box(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     ways = candidates()
     if request.param != "the first way":
         if os.geteuid() != 0:
-            pytest.skip("that is the first way here")
+            pytest.skip("that is the first way here")  # and has been tested as such
         bwrap = ways[0].bwrap if ways else "bwrap"
         monkeypatch.setattr(bubblewrap, "candidates", lambda: [Confinement(bwrap)])
     made = await open_box(tmp_path / "data")

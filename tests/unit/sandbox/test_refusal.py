@@ -63,7 +63,7 @@ def test_true_root_that_cannot_become_another_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(confinement, "find_bwrap", lambda: "/bin/bwrap")
     monkeypatch.setattr(confinement, "_is_true_root", lambda: True)
-    monkeypatch.setattr(confinement.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("antiphon.sandbox.confinement.shutil.which", lambda _name: None)
     assert candidates() == []
     monkeypatch.setattr(confinement, "_is_true_root", lambda: False)
     assert candidates() == [Confinement("/bin/bwrap")]

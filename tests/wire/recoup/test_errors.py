@@ -31,8 +31,8 @@ def test_every_code_has_a_row() -> None:
 
 def test_no_error_of_a_client_is_one_of_the_server() -> None:
     servers = {code for code, row in ROWS.items() if row.status >= 500}
-    assert servers == {"error", "internal_fault", "agent_failed", "store_error", "store_failed", "store_too_new",
-                       "store_unavailable", "turn_still_running"}  # fmt: skip
+    assert servers == {"error", "internal_fault", "agent_failed", "sandbox_failed", "store_error", "store_failed",
+                       "store_too_new", "store_unavailable", "turn_still_running"}  # fmt: skip
 
 
 def test_an_error_without_a_row_is_an_internal_one() -> None:

@@ -8,7 +8,14 @@ from antiphon.api.auth import api_key_of, authenticate, bearer_of
 from antiphon.api.http import Request
 from antiphon.core.instance import Instance
 from antiphon.domain.chats import Chat
-from antiphon.domain.errors import AccessDenied, AuthenticationFailed, ChatNotFound, SessionNotFound, TenantNotFound, TurnNotFound
+from antiphon.domain.errors import (
+    AccessDenied,
+    AuthenticationFailed,
+    ChatNotFound,
+    SessionNotFound,
+    TenantNotFound,
+    TurnNotFound,
+)
 from antiphon.domain.ids import Uid, parse_uuid, text_of
 from antiphon.domain.keys import ADMIN, PARTICIPANT, TENANT, Principal
 from antiphon.domain.sessions import Session

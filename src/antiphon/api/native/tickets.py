@@ -16,7 +16,7 @@ from antiphon.domain.errors import InvalidInput
 
 
 class NewTicket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the ticket is to be good for: one chat, and what one participant reaches; without either, what the key is."""
+    """What the ticket is to be good for: one chat, what one participant reaches; without either, all of the key."""
 
     chat: str | None = None
     participant: str | None = None

@@ -14,6 +14,7 @@ from antiphon.domain.errors import (
     AntiphonError,
     AuthenticationFailed,
     InvalidInput,
+    NotFound,
     RateLimitExceeded,
     StoreUnavailable,
 )
@@ -62,6 +63,18 @@ class ChatIdInvalid(InvalidInput):
     code = "chat_id_invalid"
 
 
+class RoomNotFound(NotFound):
+    """There is no such room."""
+
+    code = "room_not_found"
+
+
+class RoomDenied(AccessDenied):
+    """The room is somebody else's."""
+
+    code = "room_denied"
+
+
 def _plain(text: str) -> Any:
     return wire.Error("error", text)
 
@@ -95,6 +108,8 @@ ROWS: dict[str, Row] = {
     "access_denied": _FORBIDDEN,
     "foreign_account": Row(403, "Access denied to specified account_id"),
     "foreign_organization": Row(403, "Access denied to specified organization_id"),
+    "room_denied": Row(403, "Access denied to this chat"),
+    "room_not_found": Row(404, "Chat room not found"),
     "not_found": Row(404, "Not found"),
     "route_not_found": Row(404, "Not found"),
     "method_not_allowed": Row(405, "Method not allowed"),

@@ -10,6 +10,7 @@ from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.openapi import document
 from antiphon.api.recoup.chats import Chats
 from antiphon.api.recoup.errors import refuse
+from antiphon.api.recoup.rooms import Rooms
 from antiphon.api.recoup.runs import Runs
 from antiphon.api.recoup.sandboxes import PREFLIGHT_204, Sandboxes
 from antiphon.api.recoup.sessions import Sessions
@@ -40,6 +41,7 @@ class Recoup(Dialect):
                 *Turns(instance).routes(),
                 *Sandboxes(instance).routes(),
                 *Runs(instance).routes(),
+                *Rooms(instance).routes(),
             ]
         )
 

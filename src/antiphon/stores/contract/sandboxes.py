@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import pytest
 
@@ -108,7 +110,7 @@ class SandboxContract:
         names = [f"run {number}" for number in range(6)]
         after = await race(
             *(
-                store.sandboxes.change(tenant_id, session.key, lambda old, run=run: sandboxes.leased(old, NOW, run))
+                store.sandboxes.change(tenant_id, session.key, partial(sandboxes.leased, now=NOW, run_id=run))
                 for run in names
             )
         )

@@ -13,6 +13,7 @@ from antiphon.domain.deletions import (
     PARTICIPANT,
     PURGING,
     SCRUBBING,
+    SESSION,
     TENANT,
     WAITING,
     Step,
@@ -23,7 +24,6 @@ from antiphon.domain.messages import ASSISTANT
 from antiphon.stores.postgres import detach
 from antiphon.stores.postgres.database import Cursor
 from antiphon.stores.postgres.purge import Budget, purge_some
-from antiphon.stores.sandbox_rows import FILES_OF
 
 _FIRST_KEY = bytes(16)
 
@@ -59,11 +59,15 @@ async def take_step(tx: Cursor, job: Job, rows_max: int) -> Step:
 
 async def _files(tx: Cursor, job: Job) -> tuple[tuple[Uid, str], ...]:
     """Some directories of sandboxes that must go before the rows that say where they are."""
-    statement = FILES_OF.get(job.kind)
-    if statement is None:
+    whose: dict[str, Any] = {"tenant_id": job.tenant_id, "limit": limits.SANDBOX_SWEEP_SANDBOXES}
+    if job.kind == TENANT:
+        rows = await tx.rows("files_of_tenant", **whose)
+    elif job.kind == PARTICIPANT:
+        rows = await tx.rows("files_of_owner", **whose, key=job.target_key)
+    elif job.kind == SESSION:
+        rows = await tx.rows("files_of_session", **whose, key=job.target_key)
+    else:
         return ()
-    key = {} if job.kind == TENANT else {"key": job.target_key}
-    rows = await tx.rows(statement, tenant_id=job.tenant_id, limit=limits.SANDBOX_SWEEP_SANDBOXES, **key)
     return tuple((session_key, place) for session_key, place in rows)
 
 

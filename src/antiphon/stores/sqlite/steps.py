@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from antiphon.domain import limits
@@ -11,6 +13,7 @@ from antiphon.domain.deletions import (
     PARTICIPANT,
     PURGING,
     SCRUBBING,
+    SESSION,
     TENANT,
     WAITING,
     Step,
@@ -18,7 +21,6 @@ from antiphon.domain.deletions import (
 from antiphon.domain.errors import ChatHasActiveConnections, ChatHasActiveTurn, NotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import ASSISTANT
-from antiphon.stores.sandbox_rows import FILES_OF
 from antiphon.stores.sqlite import detach
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.purge import Budget, purge_some
@@ -56,11 +58,15 @@ def take_step(tx: Transaction, job: Job, rows_max: int) -> Step:
 
 def _files(tx: Transaction, job: Job) -> tuple[tuple[Uid, str], ...]:
     """Some directories of sandboxes that must go before the rows that say where they are."""
-    statement = FILES_OF.get(job.kind)
-    if statement is None:
+    whose: dict[str, Any] = {"tenant_id": job.tenant_id, "limit": limits.SANDBOX_SWEEP_SANDBOXES}
+    if job.kind == TENANT:
+        rows = tx.rows("files_of_tenant", **whose)
+    elif job.kind == PARTICIPANT:
+        rows = tx.rows("files_of_owner", **whose, key=job.target_key)
+    elif job.kind == SESSION:
+        rows = tx.rows("files_of_session", **whose, key=job.target_key)
+    else:
         return ()
-    key = {} if job.kind == TENANT else {"key": job.target_key}
-    rows = tx.rows(statement, tenant_id=job.tenant_id, limit=limits.SANDBOX_SWEEP_SANDBOXES, **key)
     return tuple((session_key, place) for session_key, place in rows)
 
 

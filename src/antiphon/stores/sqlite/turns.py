@@ -222,6 +222,7 @@ def remove_after(tx: Transaction, tenant_id: Uid, chat_key: Uid, num: int, place
 
 
 def find_message_in(tx: Transaction, tenant_id: Uid, num: int, message_id: Uid) -> Message | None:
+    """The message of that id, if it is in the chat of that number."""
     row = tx.row("find_message", tenant_id=tenant_id, id=message_id)
     return Message(*row[1:]) if row and row[0] == num else None
 

@@ -18,4 +18,5 @@ CREATE TABLE sandboxes (
     PRIMARY KEY (tenant_id, session_key),
     FOREIGN KEY (tenant_id, session_key) REFERENCES sessions (tenant_id, key)
 ) STRICT;
+-- scope: system, the search for sandboxes whose worker is dead, whosever they are.
 CREATE INDEX sandboxes_awake ON sandboxes (place, hibernate_after) WHERE state IN ('active', 'hibernating');
