@@ -16,6 +16,13 @@ from antiphon.stores.contract.messages import AuthorContract, ClientIdContract, 
 from antiphon.stores.contract.orders import AfterContract, ListContract, PlanContract, UndoWindowContract
 from antiphon.stores.contract.participants import ParticipantContract
 from antiphon.stores.contract.receipts import ReceiptContract
+from antiphon.stores.contract.rooms import (
+    ChatChangeContract,
+    CopyContract,
+    CutContract,
+    OverviewContract,
+    SessionChangeContract,
+)
 from antiphon.stores.contract.sandboxes import SandboxContract, SandboxDeletionContract
 from antiphon.stores.contract.sessions import MemberContract, SessionContract
 from antiphon.stores.contract.soundness import SoundnessContract
@@ -56,7 +63,22 @@ class TestSessions(SessionContract): ...
 class TestMembers(MemberContract): ...
 
 
+class TestSessionChanges(SessionChangeContract): ...
+
+
+class TestOverviews(OverviewContract): ...
+
+
 class TestChats(ChatContract): ...
+
+
+class TestChatChanges(ChatChangeContract): ...
+
+
+class TestCuts(CutContract): ...
+
+
+class TestCopies(CopyContract): ...
 
 
 class TestSingleChats(SingleChatContract): ...

@@ -35,6 +35,10 @@ class Wire(Protocol):
         """Returns when there is room again."""
         ...
 
+    async def emptied(self) -> bool:
+        """Returns when nothing waits here any more to be sent; whether the connection is there then."""
+        ...
+
 
 JSON = (b"content-type", b"application/json")
 
@@ -144,6 +148,11 @@ class Request:
         """Cut the connection at once, whatever still waits to be sent: for a client that does not read."""
         if (cut := self.scope.get(ABORT)) is not None:
             cut()
+
+    async def emptied(self) -> bool:
+        """Returns when all of the answer so far has been handed to the network; whether the client is there then."""
+        wire: Wire | None = self.scope.get(WIRE)
+        return True if wire is None else await wire.emptied()
 
     async def left(self) -> None:
         """Returns when the client has left; the body must have been read."""

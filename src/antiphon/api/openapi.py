@@ -25,7 +25,8 @@ def document(
     security_schemes: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """The document of a dialect. `security_schemes` are alternatives of each other; public routes need none."""
-    types = [_kind(t) for route in routes for t in (route.body, *route.answers.values()) if t is not None]
+    said = [one for route in routes for answer in (route.body, *route.answers.values()) for one in _each(answer)]
+    types = [_kind(one) for one in said]
     schemas, components = _describe(types)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -78,12 +79,20 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
 
 def _response(status: int, answer: Any, media_type: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    if answer is not None:
-        said = media_type if status < HTTPStatus.BAD_REQUEST else "application/json"
-        if isinstance(answer, Content):
-            said = answer.media_type
-        response["content"] = {said: {"schema": schemas[_key(_kind(answer))]}}
+    usual = media_type if status < HTTPStatus.BAD_REQUEST else "application/json"
+    if contents := _each(answer):
+        response["content"] = {
+            one.media_type if isinstance(one, Content) else usual: {"schema": schemas[_key(_kind(one))]}
+            for one in contents
+        }
     return response
+
+
+def _each(answer: Any) -> tuple[Any, ...]:
+    """An answer of several media types, one by one; none for no body."""
+    if isinstance(answer, tuple):
+        return answer
+    return () if answer is None else (answer,)
 
 
 def _kind(answer: Any) -> Any:

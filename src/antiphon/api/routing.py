@@ -53,7 +53,7 @@ class Route(msgspec.Struct, frozen=True):
 
     `body` is the type of the JSON body, or None; a body type that need not be sent is marked by `is_body_optional`.
     A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe; as a `Content` it is of another
-    media type than the route's.
+    media type than the route's, and as a tuple of them of whichever the client has asked for.
     """
 
     method: str

@@ -51,6 +51,15 @@ class ChunkWire:
         """See api.http.Wire."""
         await self._flow.drain()
 
+    async def emptied(self) -> bool:
+        """See api.http.Wire."""
+        self._transport.set_write_buffer_limits(0)  # from here on there is room only when nothing is left
+        try:
+            await self._flow.drain()
+        finally:
+            self._transport.set_write_buffer_limits()
+        return not self._transport.is_closing()
+
 
 class StrictProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits on heads, in bytes and in time, and without trailers or tricks with `Upgrade`."""
@@ -165,6 +174,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     async def drained(self) -> None:
         """See api.http.Wire."""
         await self.writable.wait()
+
+    async def emptied(self) -> bool:
+        """See api.http.Wire; whole frames are sent at once, and nobody asks."""
+        await self.drained()
+        return not self.disconnected
 
     def cut(self, code: int, reason: str) -> None:
         """Put the close behind what waits to be sent, without waiting; break the connection soon after, read or not."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import apsw
+import pytest
 
 from antiphon.core.instance import Instance
 from antiphon.core.ports import AgentEvent, Finished, StepBegan, StepDone, TextDelta, Tool, Utterance
 from antiphon.core.turns import Turns
+from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.deletions import CANCEL
 from antiphon.domain.events import Event, TextAdded, TurnEnded, TurnFailed
@@ -38,13 +40,17 @@ PATIENCE_SECONDS = 20
 
 
 class HaltingAgent:
-    """An agent that does ACTS, and waits for `go` before that of the number `halt_at` (None: never)."""
+    """An agent that does ACTS, and waits for `go` before that of the number `halt_at` (None: never).
+
+    `pace` is awaited before each of them.
+    """
 
     def __init__(self) -> None:
         self.halt_at: int | None = None
         self.halted = asyncio.Event()
         self.go = asyncio.Event()
         self.at_work = 0
+        self.pace: Callable[[], Awaitable[None]] | None = None
 
     def set_up(self, halt_at: int | None) -> None:
         """For the next turn."""
@@ -63,6 +69,8 @@ class HaltingAgent:
                 if number == halt_at:
                     halted.set()
                     await go.wait()
+                if self.pace is not None:
+                    await self.pace()
                 await asyncio.sleep(0)  # so that a follower sees one event at a time
                 yield act
             if halt_at == len(ACTS):
@@ -163,6 +171,19 @@ class Stage:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await (self.agent.halted.wait() if halt_at is not None else scene.live.task)
         return scene
+
+    def write_each_event(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the agent wait with each act until the one before it has gone to the store."""
+        monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
+
+        seen = self.store.count("turns.append_events")
+
+        async def written() -> None:
+            nonlocal seen
+            await until(lambda: self.store.count("turns.append_events") > seen)
+            seen += 1
+
+        self.agent.pace = written
 
     async def delete(self, chat: Chat) -> None:
         """Delete a chat whatever it does."""

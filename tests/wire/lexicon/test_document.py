@@ -15,7 +15,7 @@ def test_it_has_every_route_and_no_other(instance: Instance, document: Document)
     served = {(route.method.lower(), route.path) for route in Lexicon(instance, 0).routes.routes}
     written = {(method, path) for path, methods in document.content["paths"].items() for method in methods}
     assert written == served
-    assert len(served) == 7
+    assert len(served) == 8
 
 
 def test_it_is_an_openapi_document(document: Document) -> None:
@@ -31,7 +31,7 @@ async def test_it_needs_no_key_and_everything_else_does(http: httpx.AsyncClient,
         for method, operation in methods.items()
         if operation.get("security") == []
     ]
-    assert public == [("get", "/api/v1/openapi.json")]
+    assert public == [("get", "/api/v1/openapi.json"), ("get", "/ws/asyncapi.json")]
     assert document.content["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
 
 

@@ -9,6 +9,7 @@ from antiphon.api.auth import api_key_of, authenticate
 from antiphon.api.dialect import Dialect
 from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.lexicon import wire
+from antiphon.api.lexicon.asyncapi import socket_document
 from antiphon.api.lexicon.chats import Chats
 from antiphon.api.lexicon.errors import UpgradeRequired, refuse
 from antiphon.api.lexicon.rates import RequestRates
@@ -21,7 +22,7 @@ from antiphon.domain.errors import AntiphonError
 
 _NO_STORE = (b"cache-control", b"no-store")
 _SOCKET_PATH = ["ws", "chat"]
-_DOCUMENT_PATH = ["api", "v1", "openapi.json"]
+_DOCUMENT_PATHS = (["api", "v1", "openapi.json"], ["ws", "asyncapi.json"])
 _USER_PATH = ["api", "v1", "chats", "user"]
 _ERRORS = {401: wire.Error, 429: wire.Error, 500: wire.Error, 503: wire.Error}
 _PAGING = (
@@ -47,6 +48,7 @@ class Lexicon(Dialect):
         self.routes = RouteTable(
             [
                 Route("GET", "/api/v1/openapi.json", self.openapi, "This document.", {200: dict}, is_public=True),
+                Route("GET", "/ws/asyncapi.json", self.asyncapi, "That of the socket.", {200: dict}, is_public=True),
                 Route("POST", "/api/v1/chats/", create, "Create a chat.", created, body=wire.NewChat),
                 Route("POST", "/api/v1/chats", create, "The same, without the slash.", created, body=wire.NewChat),
                 Route(
@@ -81,7 +83,7 @@ class Lexicon(Dialect):
         segments = request.segments
         if segments == _SOCKET_PATH:
             raise UpgradeRequired
-        if segments == _DOCUMENT_PATH:
+        if segments in _DOCUMENT_PATHS:
             return await super().respond(request)
         principal = await authenticate(self._instance, request, api_key_of(request))
         check_scope(principal)
@@ -107,6 +109,14 @@ class Lexicon(Dialect):
     async def openapi(self, request: Request) -> Reply:
         """GET /api/v1/openapi.json."""
         return Reply(200, self._document, [JSON, _NO_STORE])
+
+    async def asyncapi(self, request: Request) -> Reply:
+        """GET /ws/asyncapi.json."""
+        return Reply(200, self._socket_document, [JSON, _NO_STORE])
+
+    @cached_property
+    def _socket_document(self) -> bytes:
+        return encode(socket_document())
 
     @cached_property
     def _document(self) -> bytes:

@@ -18,6 +18,17 @@ from antiphon.api.http import InternalFault
 from antiphon.api.lexicon import wire
 from antiphon.api.lexicon.bodies import read_frame
 from antiphon.api.lexicon.errors import answer_of, details_of
+from antiphon.api.lexicon.events import (
+    ConnectionEstablished,
+    Event,
+    Failed,
+    MessageReceived,
+    StreamEnded,
+    StreamStarted,
+    StreamToken,
+    UserCreated,
+)
+from antiphon.api.lexicon.events import text_of as event_text
 from antiphon.api.lexicon.handshake import Given, admit, take_given, unknown_chat
 from antiphon.api.ws import FrameRate
 from antiphon.core.faults import describe
@@ -161,9 +172,9 @@ class _Conversation:
             raise unknown_chat(chat.id) from None
         self._connection = connection
         tenant_id = text_of(principal.tenant_id)
-        await self._send("connection_established", user_id=user_id, chat_id=chat.id, tenant_id=tenant_id)
+        await self._send(ConnectionEstablished(user_id=user_id, chat_id=chat.id, tenant_id=tenant_id))
         if connection.is_new_participant:
-            await self._send("user_created", user_id=user_id)
+            await self._send(UserCreated(user_id=user_id))
         return connection
 
     async def _talk(self, connection: Connection) -> None:
@@ -230,23 +241,25 @@ class _Conversation:
 
     async def _exchange(self, connection: Connection, frame: str | None) -> None:
         content, metadata = read_frame(frame)
-        about = {"chat_id": connection.chat_id, "user_id": connection.participant_name}
+        chat_id, user_id = connection.chat_id, connection.participant_name
         said = await self._instance.replies.ask(connection, content, metadata)
-        await self._send("message_received", message_id=wire.message_id(said), **about, content=content)
-        await self._send("message_stream_started", **about)
+        await self._send(
+            MessageReceived(message_id=wire.message_id(said), chat_id=chat_id, user_id=user_id, content=content)
+        )
+        await self._send(StreamStarted(chat_id=chat_id, user_id=user_id))
         async with aclosing(self._instance.replies.answer(connection, self._agent_name, self._model)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Message):
-                    ended = {"message_id": wire.message_id(piece), **about, "content": piece.text}
-                    await self._send("message_stream_ended", **ended)
+                    message_id, text = wire.message_id(piece), piece.text
+                    await self._send(StreamEnded(message_id=message_id, chat_id=chat_id, user_id=user_id, content=text))
                 else:
-                    await self._send("message_stream_token", chat_id=connection.chat_id, token=piece)
+                    await self._send(StreamToken(chat_id=chat_id, token=piece))
 
     # What goes out
 
     async def _say(self, error: AntiphonError) -> None:
         code = answer_of(error).event_code
-        await self._send("error", error_code=code, error_message=error.message, details=details_of(error))
+        await self._send(Failed(error_code=code, error_message=error.message, details=details_of(error)))
 
     async def _refuse(self, error: AntiphonError) -> None:
         """Tell of an error that ends the socket, and end it; the reason repeats the code."""
@@ -254,9 +267,9 @@ class _Conversation:
         row = answer_of(error)
         await self._close(row.close_code, row.event_code)
 
-    async def _send(self, kind: str, **fields: Any) -> None:
+    async def _send(self, event: Event) -> None:
         """Send an event. Raises _ClientLeft, also when the client has not read for `send_seconds`."""
-        text = wire.event(kind, **fields)
+        text = event_text(event)
         try:
             async with asyncio.timeout(self._limits.send_seconds), self._sending:
                 await self._socket.send_text(text)

@@ -18,6 +18,7 @@ from antiphon.domain.messages import Message
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 Count = Annotated[int, Meta(ge=0)]
+MESSAGE_ID_PATTERN = r"^msg-[0-9a-f-]{36}$"
 
 _NO_METADATA = msgspec.Raw(b"{}")
 
@@ -64,7 +65,7 @@ class FullChat(ListedChat, kw_only=True):
 class WireMessage(msgspec.Struct, gc=False):
     """A message."""
 
-    id: Annotated[str, Meta(pattern=r"^msg-[0-9a-f-]{36}$")]
+    id: Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN)]
     content: str
     sender_role: Literal["user", "assistant"]
     media_type: str | None
@@ -163,9 +164,3 @@ def show_message(message: Message) -> WireMessage:
 def stored_object(text: str) -> Any:
     """A stored JSON object, which goes into the answer as the text that it is."""
     return _NO_METADATA if text == "{}" else msgspec.Raw(text.encode())
-
-
-def event(kind: str, **fields: Any) -> str:
-    """A socket event as one JSON object; the moment of sending is put in."""
-    body = {"event_type": kind, "timestamp": times.text_of(times.now()), **fields}
-    return msgspec.json.encode(body).decode()

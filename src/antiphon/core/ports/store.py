@@ -312,6 +312,15 @@ class MessageStore(Protocol):
         """The message of that client's id, if it is in that chat."""
         ...
 
+    async def span(
+        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+    ) -> list[Message]:
+        """The messages from sequence `first` to `last` in order, at most `limit` of them and about so many characters.
+
+        At least one when there is any: so what is held at a time has a bound. Raises ChatNotFound.
+        """
+        ...
+
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """The newest messages of a chat, oldest of them first. Raises ChatNotFound."""
         ...

@@ -29,6 +29,7 @@ pytest.register_assert_rewrite(
             "orders",
             "participants",
             "receipts",
+            "rooms",
             "sandboxes",
             "sessions",
             "soundness",

@@ -36,7 +36,7 @@ from antiphon.domain.keys import Key
 from antiphon.domain.messages import Message
 from antiphon.domain.participants import PEER, SCOPE, Member, Participant
 from antiphon.domain.receipts import Receipt
-from antiphon.domain.sessions import MULTI, SINGLE, Session
+from antiphon.domain.sessions import MULTI, SINGLE, Session, SessionChange
 from antiphon.domain.turns import EventChunk, Turn, TurnEnding, TurnStart
 from antiphon.domain.webhooks import Webhook
 from antiphon.stores.contract.keys import new_key
@@ -59,6 +59,7 @@ from antiphon.stores.contract.worlds import (
 )
 
 CHAT_ID = "00000000-0000-4000-8000-000000000001"
+FREE_ID = "00000000-0000-4000-8000-000000000002"
 NODE = new_uid7()
 GONE = "gone"
 
@@ -134,6 +135,8 @@ async def all_of(store: Store, w: World) -> dict[str, Any]:
         "members": [await store.sessions.members(tenant, key, ALL) for key in (w.single.key, w.multi.key)],
         "chats": [await store.chats.list_of_session(tenant, key) for key in (w.single.key, w.multi.key)],
         "owned": await store.chats.list_of_owner(tenant, "ann", ALL),
+        "said": await store.chats.list_said(tenant, None, None, 100),
+        "overviews": await store.sessions.overviews(tenant, w.ann.id, ALL, is_archived=None),
         "marks": await store.chats.read_marks(tenant, w.multi.key, w.ann.id),
         "messages": [(page.items, page.total) for page in pages],
         "keys": await store.keys.list(tenant),
@@ -195,6 +198,35 @@ MATRIX = [
         "chats.create",
         lambda s, a, b: s.chats.create(a.tenant_id, a.multi.key, b.ann.id, "new", "T", None),
         AntiphonError,
+    ),
+    row(
+        "sessions.change",
+        lambda s, a, b: s.sessions.change(a.tenant_id, b.multi.key, SessionChange(title="mine")),
+        SessionNotFound,
+    ),
+    row(
+        "sessions.overviews",
+        lambda s, a, b: s.sessions.overviews(a.tenant_id, b.ann.id, ALL, is_archived=None),
+        ([], 0),
+    ),
+    row("chats.list_said", lambda s, a, b: s.chats.list_said(a.tenant_id, b.ann.id, None, 10), []),
+    row(
+        "chats.put_single",
+        lambda s, a, b: s.chats.put_single(a.tenant_id, b.ann.id, FREE_ID, "mine", None),
+        ParticipantNotFound,
+    ),
+    row("chats.change", lambda s, a, b: s.chats.change(a.tenant_id, b.chat.key, "mine", None), ChatNotFound),
+    row("chats.cut", lambda s, a, b: s.chats.cut(a.tenant_id, b.chat.key, b.messages[0].id), ChatNotFound),
+    row("chats.cut", lambda s, a, b: s.chats.cut(a.tenant_id, a.chat.key, b.messages[0].id), MessageNotFound),
+    row(
+        "chats.copy",
+        lambda s, a, b: s.chats.copy(a.tenant_id, b.chat.key, a.chat.key, is_clearing=True),
+        ChatNotFound,
+    ),
+    row(
+        "chats.copy",
+        lambda s, a, b: s.chats.copy(a.tenant_id, a.chat.key, b.chat.key, is_clearing=True),
+        ChatNotFound,
     ),
     row("chats.find_by_key", lambda s, a, b: s.chats.find_by_key(a.tenant_id, b.chat.key), None),
     row("chats.list_of_session", lambda s, a, b: s.chats.list_of_session(a.tenant_id, b.multi.key), []),

@@ -50,6 +50,23 @@ class PostgresMessages:
         )
         return Message(*row) if row else None
 
+    async def span(
+        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+    ) -> list[Message]:
+        """See the port."""
+        rows = await self._database.rows(
+            "messages_of_span",
+            tenant_id=tenant_id,
+            key=chat_key,
+            first=first,
+            last=last,
+            limit=limit,
+            characters=characters,
+        )
+        if not rows:
+            raise ChatNotFound
+        return [Message(*row) for row in rows if row[0] is not None]
+
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))

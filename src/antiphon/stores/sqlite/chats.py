@@ -206,8 +206,8 @@ def _make_single(
         raise SessionIdTaken
     name = DEFAULT_TITLE if title is None else title
     session = new_session(tx.now, chat_id, SINGLE, owner_id, name)
-    add_session(tx, tenant_id, msgspec.structs.replace(session, artist_id=artist_id))
     check_participant(tx, tenant_id, owner_id)
+    add_session(tx, tenant_id, msgspec.structs.replace(session, artist_id=artist_id))
     return add_chat(tx, tenant_id, NewChat(chat_id, session.key, owner_id, name, None, "{}"))
 
 

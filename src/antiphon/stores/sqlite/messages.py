@@ -64,6 +64,25 @@ class SqliteMessages:
             row = read.row("find_message_by_client_id", tenant_id=tenant_id, key=chat_key, client_id=client_id)
         return Message(*row) if row else None
 
+    async def span(
+        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+    ) -> list[Message]:
+        """See the port."""
+
+        def work(read: Cursor) -> list[Message]:
+            num = _head(read, tenant_id, chat_key)[0]
+            rows = read.rows(
+                "messages_of_span",
+                tenant_id=tenant_id,
+                low=place_of(num, first),
+                high=place_of(num, last),
+                limit=limit,
+                characters=characters,
+            )
+            return [Message(*row) for row in rows]
+
+        return await self._file.read_apart(work)
+
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))

@@ -99,6 +99,23 @@ stored AS (
     FROM advanced, speaker)
 SELECT last_seq FROM advanced;
 
+-- name: messages_of_span
+-- The first messages of a range of sequences that hold so many characters together, or the first alone; one row of
+-- nothing when there is none, no row when the chat is gone. Only sizes are looked at until it is known which they are.
+SELECT m.*
+FROM (SELECT key FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL) head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = :key AND seq BETWEEN :first AND (
+        SELECT max(seq) FROM (
+            SELECT seq, size, sum(size) OVER (ORDER BY seq) AS total FROM (
+                SELECT seq, length(text) + length(coalesce(parts, '')) + length(metadata) AS size
+                FROM messages WHERE tenant_id = :tenant_id AND chat_key = :key AND seq BETWEEN :first AND :last
+                ORDER BY seq LIMIT :limit) sized) summed
+        WHERE total <= :characters OR total = size)) m ON true
+ORDER BY m.seq;
+
 -- name: messages_between
 -- A page of a chat in order, after how many messages there are; one row of that alone when the page is empty, none
 -- when the chat is gone. While nothing was removed from the middle an offset is a place to start from.

@@ -39,6 +39,19 @@ SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, toke
 FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND :high
 ORDER BY place DESC LIMIT :limit OFFSET :offset;
 
+-- name: messages_of_span
+-- The first messages of a range of places that hold so many characters together, or the first alone. Only sizes are
+-- looked at until it is known which they are.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND (
+    SELECT max(place) FROM (
+        SELECT place, size, sum(size) OVER (ORDER BY place) AS total FROM (
+            SELECT place, length(text) + length(coalesce(parts, '')) + length(metadata) AS size
+            FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND :high
+            ORDER BY place LIMIT :limit))
+    WHERE total <= :characters OR total = size)
+ORDER BY place;
+
 -- name: find_message
 -- The message of that id, with the number of its chat first.
 SELECT place >> 23, id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at

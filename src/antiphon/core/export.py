@@ -1,0 +1,98 @@
+"""Exports: a chat or a session as one file, streamed page by page, as it was when the export began.
+
+Which messages belong to it is settled by their sequences at the start: later ones are left out. Between two pages no
+read is open, so a message that is removed meanwhile (since its author is deleted) may be missing; what was deleted is
+never shown. An export that cannot be carried to its end has no last line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from antiphon.core.export_forms import FORMS, Form
+from antiphon.core.ports import Store
+from antiphon.domain import limits, times
+from antiphon.domain.chats import Chat
+from antiphon.domain.deletions import CHAT, SESSION
+from antiphon.domain.errors import ChatNotFound, InvalidInput
+from antiphon.domain.ids import Uid
+from antiphon.domain.messages import Message
+from antiphon.domain.sessions import Session
+
+Finish = Callable[[], Awaitable[dict[str, Any]]]
+"""Done when all messages have been taken, before the last line: what that line says beside the rest."""
+
+
+class Exports:
+    """The verbs of exports."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def chat(self, tenant_id: Uid, chat: Chat, form: Form, finish: Finish | None = None) -> AsyncGenerator[bytes]:
+        """A chat up to its `last_seq`, in pieces of about EXPORT_PAGE_CHARACTERS.
+
+        Raises ChatNotFound when it is deleted before the end, and what `finish` raises.
+        """
+        return self._file(tenant_id, form, CHAT, chat.id, [chat], b"", finish)
+
+    async def session(self, tenant_id: Uid, session: Session, form: Form) -> AsyncGenerator[bytes]:
+        """A session with all its chats, in order of making; one that is deleted before its turn comes is left out.
+
+        Raises ChatNotFound when one is deleted in the middle of its messages.
+        """
+        owner = await self._store.participants.find_by_id(tenant_id, session.owner_id)
+        chats = await self._store.chats.list_of_session(tenant_id, session.key)
+        head = form.session(session, owner.name if owner else "")
+        return self._file(tenant_id, form, SESSION, session.id, chats, head, None)
+
+    async def _file(
+        self, tenant_id: Uid, form: Form, kind: str, name: str, chats: list[Chat], head: bytes, finish: Finish | None
+    ) -> AsyncGenerator[bytes]:
+        digest, count = hashlib.sha256(), 0
+        piece = form.head(kind, name, times.now()) + head
+        for chat in chats:
+            is_begun = False
+            try:
+                async for page in self._pages(tenant_id, chat):
+                    piece += b"" if is_begun else form.chat(chat)
+                    piece += b"".join([form.message(message) for message in page])
+                    is_begun, count = True, count + len(page)
+                    digest.update(piece)
+                    yield piece
+                    piece = b""
+            except ChatNotFound:
+                if is_begun or kind == CHAT:
+                    raise
+        piece += form.close()
+        digest.update(piece)
+        yield piece
+        said = {} if finish is None else await finish()
+        yield form.end({"end": True, "messages": count, "sha256": digest.hexdigest(), **said})
+
+    async def _pages(self, tenant_id: Uid, chat: Chat) -> AsyncGenerator[list[Message]]:
+        """The messages of a chat; the first page is given also when it is empty."""
+        first, is_first = 1, True
+        while is_first or first <= chat.last_seq:
+            page = await self._store.messages.span(
+                tenant_id,
+                chat.key,
+                first,
+                chat.last_seq,
+                limits.EXPORT_PAGE_MESSAGES,
+                limits.EXPORT_PAGE_CHARACTERS,
+            )
+            if is_first or page:
+                yield page
+            if not page:
+                return
+            first, is_first = page[-1].seq + 1, False
+
+
+def make_form(name: str) -> Form:
+    """A new form of that name. Raises InvalidInput."""
+    if name not in FORMS:
+        raise InvalidInput(f"format is {', '.join(list(FORMS)[:-1])} or {list(FORMS)[-1]}", field="format")
+    return FORMS[name]()

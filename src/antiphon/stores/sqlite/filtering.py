@@ -1,0 +1,42 @@
+"""Filters in SQLite's words, and the functions that it is given for what it has no words for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from antiphon.domain.filters import KeyTest
+from antiphon.stores.filtering import Compiler
+from antiphon.stores.metadata_tests import holds_key, holds_part, write_test
+
+
+def add_functions(connection: apsw.Connection) -> None:
+    """Give a connection the functions that compiled filters call."""
+    connection.create_scalar_function("holds_part", holds_part, 2, deterministic=True)
+    connection.create_scalar_function("holds_key", holds_key, 2, deterministic=True)
+    connection.create_scalar_function("lowered", str.lower, 1, deterministic=True)
+
+
+class SqliteCompiler(Compiler):
+    """Compiles a filter for SQLite."""
+
+    def parameter(self, value: Any) -> str:
+        """See the base."""
+        return self.name(int(value) if isinstance(value, bool) else value)
+
+    def ordered(self, column: str, operand: Any) -> str:
+        """See the base."""
+        return column
+
+    def contains(self, column: str, mark: str) -> str:
+        """See the base."""
+        return f"{column} IS NOT NULL AND instr(lowered({column}), lowered({mark})) > 0"
+
+    def contained(self, column: str, part: str) -> str:
+        """See the base."""
+        return f"holds_part({column}, {self.name(part)})"
+
+    def key_test(self, column: str, test: KeyTest) -> str:
+        """See the base."""
+        return f"holds_key({column}, {self.name(write_test(test))})"
