@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -140,7 +139,7 @@ async def view_of(store: Store, world: World) -> View:
             answer = await question
         except NotFound:
             answer = ABSENT
-        found[name] = msgspec.to_builtins(answer, order="deterministic")
+        found[name] = msgspec.json.decode(msgspec.json.encode(answer, order="sorted"))
     return found
 
 
@@ -211,8 +210,3 @@ async def _first_deliveries(store: Store, tenant_id: Uid, webhook_id: Uid) -> li
 async def _read_mark(store: Store, tenant_id: Uid, place: Place, participant_id: Uid) -> int | None:
     return (await store.chats.read_marks(tenant_id, place.session_key, participant_id)).get(place.key)
 
-
-def authors(view: View) -> Counter[str]:
-    """Who wrote how many of the messages that Ben's chat shows."""
-    page = view["bens: page"]
-    return Counter(message["author"] for message in page["items"])

@@ -23,12 +23,12 @@ __all__ = ["postgres_server"]
 
 PATIENCE_SECONDS = 60
 LONG = 2_000
-ROUNDS = (1, 25, 60, 100)
+ROUNDS = (1, 25, 70)
 """How many events of one long answer are heard before the kill: each falls elsewhere between two flushes."""
 
 BEFORE_THE_FIRST_TOKEN = ["[[hang]]"] * 2
 BETWEEN_TOKENS = [f"[[tokens={LONG} delay_ms=8]]"] * 8
-ABOUT_AT_THE_END = [f"[[tokens={count} delay_ms=8]]" for count in range(4, 124, 6)]
+ABOUT_AT_THE_END = [f"[[tokens={count} delay_ms=8]]" for count in range(4, 100, 6)]
 OVER = ["[[tokens=1]]"] * 2
 SCRIPTS = [*BEFORE_THE_FIRST_TOKEN, *BETWEEN_TOKENS, *ABOUT_AT_THE_END, *OVER]
 
@@ -162,7 +162,7 @@ async def check_kept(client: Client, talk: Talk) -> str:
     assert text.startswith(text_of(talk.durable))
     for told in (talk.live, talk.durable):
         if told and told[-1].event == "turn-ended":
-            assert (told[-1].data["state"], state) == ("completed", "completed")
+            assert told[-1].data["state"] == state
     assert state == "completed" if text == talk.whole != "" else state == "interrupted"
     return state
 
@@ -174,7 +174,7 @@ async def test_turns_killed_at_every_phase(tmp_path: Path) -> None:
         for heard in (*ROUNDS, 0):
             async with serving(data_dir, model, key) as client:
                 key = key or client.process.key("user")
-                states |= {await check_kept(client, talk) for talk in talks}
+                states |= set(await asyncio.gather(*(check_kept(client, talk) for talk in talks)))
                 talks = await killed_while(client, heard) if heard else []
             change(data_dir, END_OF_LEASES)
         assert states == {"completed", "interrupted"}

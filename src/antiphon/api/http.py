@@ -24,6 +24,11 @@ WIRE = "antiphon.wire"
 """Where a scope holds the way past ASGI to its connection, when its server gives one."""
 
 
+EMPTIED = "antiphon.emptied"
+"""Where a scope holds the function that waits until nothing of the answer is left to send, when its server gives one.
+It tells whether the connection is there then."""
+
+
 class Wire(Protocol):
     """A connection whose answer, or socket, has begun: what is written is sent behind what waits already."""
 
@@ -35,10 +40,6 @@ class Wire(Protocol):
         """Returns when there is room again."""
         ...
 
-    async def emptied(self) -> bool:
-        """Returns when nothing waits here any more to be sent; whether the connection is there then."""
-        ...
-
 
 JSON = (b"content-type", b"application/json")
 
@@ -47,7 +48,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete."""
+    """The client left before its request was complete, or before it had all that it must have."""
 
 
 class InternalFault(AntiphonError):
@@ -151,8 +152,8 @@ class Request:
 
     async def emptied(self) -> bool:
         """Returns when all of the answer so far has been handed to the network; whether the client is there then."""
-        wire: Wire | None = self.scope.get(WIRE)
-        return True if wire is None else await wire.emptied()
+        wait: Callable[[], Awaitable[bool]] | None = self.scope.get(EMPTIED)
+        return True if wait is None else await wait()
 
     async def left(self) -> None:
         """Returns when the client has left; the body must have been read."""

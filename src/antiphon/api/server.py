@@ -121,9 +121,13 @@ async def send_reply(request: Request, reply: Reply, send: Send) -> None:
 
 
 async def send_stream(request: Request, reply: StreamReply, send: Send) -> None:
-    """Send an answer piece by piece until it ends or the client leaves; `pieces` is closed either way."""
+    """Send an answer piece by piece until it ends or the client leaves; `pieces` is closed either way.
+
+    One that breaks is cut, so that no client takes it for whole.
+    """
     headers = [*reply.headers, (b"x-request-id", request.id.encode("latin-1"))]
     tasks: list[asyncio.Task[None]] = []
+    is_broken = False
     try:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if request.method != "HEAD":
@@ -134,10 +138,16 @@ async def send_stream(request: Request, reply: StreamReply, send: Send) -> None:
         for task in tasks:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
+            is_broken = is_broken or isinstance(outcome, Exception)
+            if isinstance(outcome, AntiphonError):
+                _log.warning("a stream was cut", extra={"request": request.id, "code": outcome.code})
+            elif isinstance(outcome, Exception) and not isinstance(outcome, ClientGone):
                 _log.error("a stream broke", extra={"request": request.id, **describe(outcome)})
         await reply.pieces.aclose()
-    if not tasks or (tasks[-1].done() and not tasks[-1].cancelled()):
+    if is_broken and ABORT in request.scope:
+        request.abort()
+        await request.left()
+    elif not tasks or (tasks[-1].done() and not tasks[-1].cancelled()):
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -34,6 +34,10 @@ _UNREADABLE = (
 )
 
 
+EMPTIED = "antiphon.emptied"
+"""Where a scope holds the function that waits until nothing of the answer waits to be sent."""
+
+
 class ChunkWire:
     """Writes pieces of one chunked body (RFC 9112, 7.1) straight to the connection."""
 
@@ -50,15 +54,6 @@ class ChunkWire:
     async def drained(self) -> None:
         """See api.http.Wire."""
         await self._flow.drain()
-
-    async def emptied(self) -> bool:
-        """See api.http.Wire."""
-        self._transport.set_write_buffer_limits(0)  # from here on there is room only when nothing is left
-        try:
-            await self._flow.drain()
-        finally:
-            self._transport.set_write_buffer_limits()
-        return not self._transport.is_closing()
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -106,7 +101,7 @@ class StrictProtocol(HttpToolsProtocol):
         """See uvicorn; a request that asks for an upgrade has no body that could be told from what follows."""
         self._is_in_head = False
         self._forget_timer()
-        cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
+        cast("dict[str, Any]", self.scope).update({ABORT: self.transport.abort, EMPTIED: self.emptied})
         if self.scope["http_version"] == "1.1":  # an older one knows no chunks
             self.scope.update({WIRE: ChunkWire(self)})  # type: ignore[misc]
         if not self.parser.should_upgrade():
@@ -119,6 +114,16 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self._should_upgrade():
             self.cycle.keep_alive = False  # the parser is at its end: nothing that follows would be read
+
+    async def emptied(self) -> bool:
+        """Returns when nothing waits to be sent; whether the connection is there then."""
+        if not self.transport.is_closing():
+            self.transport.set_write_buffer_limits(0)  # from here on there is room only when nothing is left
+            await self.flow.drain()
+        if self.transport.is_closing():
+            return False
+        self.transport.set_write_buffer_limits()
+        return True
 
     def on_body(self, body: bytes) -> None:
         """See uvicorn; a request that was refused has no body."""
@@ -174,11 +179,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     async def drained(self) -> None:
         """See api.http.Wire."""
         await self.writable.wait()
-
-    async def emptied(self) -> bool:
-        """See api.http.Wire; whole frames are sent at once, and nobody asks."""
-        await self.drained()
-        return not self.disconnected
 
     def cut(self, code: int, reason: str) -> None:
         """Put the close behind what waits to be sent, without waiting; break the connection soon after, read or not."""

@@ -119,8 +119,7 @@ class Json:
 
 
 class Markdown:
-    """For reading: a heading a chat and a message, and what was said as a quotation, so that nothing in it is taken for
-    a heading or for the end."""
+    """For reading: headings, and what was said as quotations, so that nothing in it is taken for a heading or the end."""
 
     media_type = "text/markdown; charset=utf-8"
 

@@ -14,6 +14,7 @@ from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.export import Exports
 from antiphon.core.faults import describe
 from antiphon.core.keys import Keys
 from antiphon.core.messages import Messages, TokenCounter
@@ -83,6 +84,7 @@ class Instance:
         self.streams = streams
         self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter)
         self.deletions = Deletions(store, self._lose_chats, self.worker.wake)
+        self.exports = Exports(store)
         self.replies = Replies(store, self.messages, agent)
         self.compactions = Compactions(self.messages, agent)
         self.webhooks = Webhooks(store, sender, webhook_secret or secrets.token_urlsafe())

@@ -64,6 +64,16 @@ GRAPH: tuple[Limb, ...] = (
     Limb("sandboxes", CASCADE, (Edge("sessions", "session_key", "key"),)),
     Limb("members", CASCADE, (Edge("sessions", "session_key", "key"), Edge("participants", "participant_id", "id"))),
     Limb(
+        "conclusions",
+        CASCADE,
+        (
+            Edge("participants", "observer_id", "id"),
+            Edge("participants", "observed_id", "id"),
+            Edge("sessions", "session_key", "key", is_optional=True),
+        ),
+    ),
+    Limb("cards", CASCADE, (Edge("participants", "observer_id", "id"), Edge("participants", "observed_id", "id"))),
+    Limb(
         "chats",
         CASCADE,
         (Edge("sessions", "session_key", "key"), Edge("participants", "owner_id", "id")),

@@ -18,11 +18,14 @@ CORS = {
 }
 ALLOWED = {
     "/api/openapi.json": "GET, HEAD, OPTIONS",
-    "/api/sessions": "OPTIONS, POST",
-    "/api/sessions/s": "GET, HEAD, OPTIONS",
+    "/api/sessions": "GET, HEAD, OPTIONS, POST",
+    "/api/sessions/s": "DELETE, GET, HEAD, OPTIONS, PATCH",
     "/api/sessions/s/chats": "GET, HEAD, OPTIONS, POST",
-    "/api/sessions/s/chats/c": "DELETE, GET, HEAD, OPTIONS",
+    "/api/sessions/s/chats/c": "DELETE, GET, HEAD, OPTIONS, PATCH",
     "/api/sessions/s/chats/c/read": "OPTIONS, POST",
+    "/api/chats": "DELETE, GET, HEAD, OPTIONS, PATCH, POST",
+    "/api/chats/compact": "OPTIONS, POST",
+    "/api/chats/c/messages": "GET, HEAD, OPTIONS",
 }
 
 

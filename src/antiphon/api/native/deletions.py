@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import msgspec
 
-from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.http import Reply, Request, StreamReply, json_reply
 from antiphon.api.native.bodies import read_body
 from antiphon.api.native.errors import TargetBusy, problem_of, refusals
+from antiphon.api.native.export import DELETING_ANSWER, DELETING_FORMS, Exports, as_surveyed
 from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, make_cursor, read_cursor, read_flag, read_limit
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.wire import TURN, Blocker, Problem, show_time
@@ -52,6 +53,7 @@ _TAG = r'(W/)?"([^"]*)"'
 _TAGS = re.compile(rf"{_TAG}(?:\s*,\s*{_TAG})*")
 
 _MODE = Query("mode", {"enum": [*_MODES], "default": deletions.REFUSE}, "What to do about something live on it.")
+_EXPORT = Query("export", {"enum": [*DELETING_FORMS]}, "Send all of it first, and delete only what was sent.")
 _FILTER = (
     Query("state", {"type": "array", "items": {"enum": [*_STATES]}}, "Only those in this state; repeat it for more."),
     Query("overdue", {"type": "boolean", "default": False}, "Only those that are late."),
@@ -158,16 +160,17 @@ class DeletionList(msgspec.Struct, frozen=True):
 class Deletions:
     """The routes of deletions. Looking at them is for keys that reach a whole tenant."""
 
-    def __init__(self, instance: Instance, reach: Reach) -> None:
+    def __init__(self, instance: Instance, reach: Reach, exports: Exports) -> None:
         self._instance = instance
         self._reach = reach
+        self._exports = exports
 
     def routes(self, prefix: str) -> list[Route]:
         """The routes under that prefix."""
         one = f"{prefix}/deletions/{{deletion_id}}"
         ordered = {201: Deletion, 202: Deletion, **refusals(409, 412, 413)}
         made = {**ordered, 200: Results}
-        deleted = {**ordered}
+        cleared = {**ordered, 200: DELETING_ANSWER}
         listed = {200: DeletionList, **refusals()}
         plan = {200: Plan, **refusals(413)}
         chat, session = f"{prefix}/chats/{{chat_id}}", f"{prefix}/sessions/{{session_id}}"
@@ -177,8 +180,8 @@ class Deletions:
             Route("GET", f"{prefix}/deletions", self.list, "List deletions.", listed, query=(*_FILTER, *PAGE)),
             Route("GET", one, self.get, "Get a deletion.", {200: Deletion, **refusals()}),
             Route("POST", f"{one}/retry", self.retry, "Let it be tried now.", {202: Deletion, **refusals()}),
-            Route("DELETE", chat, self.delete_chat, "Delete a chat.", deleted, query=(_MODE,)),
-            Route("DELETE", session, self.delete_session, "Delete a session.", deleted, query=(_MODE,)),
+            Route("DELETE", chat, self.delete_chat, "Delete a chat.", cleared, query=(_MODE, _EXPORT)),
+            Route("DELETE", session, self.delete_session, "Delete a session.", ordered, query=(_MODE,)),
         ]
 
     async def plan(self, request: Request) -> Reply:
@@ -207,17 +210,37 @@ class Deletions:
             return await self._order(request, principal, body.target, order)
         return json_reply(200, await self._order_all(request, principal, targets, order))
 
-    async def delete_chat(self, request: Request) -> Reply:
-        """DELETE /chats/{chat_id}: 202, out of everybody's reach."""
+    async def delete_chat(self, request: Request) -> Reply | StreamReply:
+        """DELETE /chats/{chat_id}: 202, out of everybody's reach; with `export` 200 and, first, all of it."""
         principal = await self._reach.caller(request)
         target = Target("chat", request.params["chat_id"])
-        return await self._order(request, principal, target, Order(_mode_of(request)))
+        order = Order(_mode_of(request, {"mode", "export"}))
+        if "export" in request.query:
+            return await self._export(request, principal, target, order)
+        return await self._order(request, principal, target, order)
+
+    async def _export(self, request: Request, principal: Principal, target: Target, order: Order) -> StreamReply:
+        """Send a chat and delete it, if it is then as it was; what stands in the way now refuses it at once."""
+        if request.query["export"] not in DELETING_FORMS:
+            raise InvalidInput(f"export is {' or '.join(DELETING_FORMS)}", field="export")
+        if order.mode == deletions.AFTER:
+            raise InvalidInput("what waits cannot be what was exported: mode is refuse or cancel", field="mode")
+        aim = await self._aim(principal, target)
+        await self._expected(request, principal, [aim])
+        chat = await self._reach.chat(principal, target.id)
+        plan = await self._instance.deletions.plan(principal.tenant_id, [aim])
+        (survey,) = plan.surveys
+        if any(each.kind == "last_chat" or order.mode == deletions.REFUSE for each in survey.blocked_by):
+            raise TargetBusy("something stands in the way", _show_blockers(survey))
+        chat = as_surveyed(chat, {each.id: each.last_seq for each in survey.chats})
+        exact = msgspec.structs.replace(order, if_digest=plan.digest)
+        return await self._exports.delete_chat(request, principal.tenant_id, chat, exact)
 
     async def delete_session(self, request: Request) -> Reply:
         """DELETE /sessions/{session_id}: 202, with all its chats."""
         principal = await self._reach.caller(request)
         target = Target("session", request.params["session_id"])
-        return await self._order(request, principal, target, Order(_mode_of(request)))
+        return await self._order(request, principal, target, Order(_mode_of(request, {"mode"})))
 
     async def get(self, request: Request) -> Reply:
         """GET /deletions/{deletion_id}."""
@@ -342,8 +365,8 @@ def _check_reason(text: str) -> str:
     return texts.check_text(text, "reason", limits.DELETION_REASON_CHARACTERS)
 
 
-def _mode_of(request: Request) -> str:
-    check_names(request, {"mode"})
+def _mode_of(request: Request, known: Collection[str]) -> str:
+    check_names(request, known)
     mode = request.query.get("mode", deletions.REFUSE)
     if mode not in _MODES:
         raise InvalidInput(f"mode is {', '.join(_MODES[:-1])} or {_MODES[-1]}", field="mode")

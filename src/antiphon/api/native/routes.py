@@ -10,6 +10,7 @@ from antiphon.api.http import JSON, Reply, Request, StreamReply, encode, json_re
 from antiphon.api.native.deletions import Deletions
 from antiphon.api.native.errors import refusals, refuse
 from antiphon.api.native.events import Events
+from antiphon.api.native.export import Exports
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.receipts import Receipts
 from antiphon.api.native.sockets import EventSockets
@@ -36,6 +37,7 @@ class Native(Dialect):
 
     def __init__(self, instance: Instance) -> None:
         self._reach = Reach(instance)
+        exports = Exports(instance, self._reach)
         places = Places()
         self.sockets = EventSockets(instance, self._reach, places)
         document_path = f"{PREFIX}/openapi.json"
@@ -47,7 +49,8 @@ class Native(Dialect):
                 *Turns(instance, self._reach).routes(PREFIX),
                 *Tickets(instance, self._reach).routes(PREFIX),
                 *Events(instance, self._reach, places).routes(PREFIX),
-                *Deletions(instance, self._reach).routes(PREFIX),
+                *Deletions(instance, self._reach, exports).routes(PREFIX),
+                *exports.routes(PREFIX),
                 *Receipts(instance, self._reach).routes(PREFIX),
                 *Webhooks(instance, self._reach).routes(PREFIX),
             ]

@@ -148,7 +148,11 @@ class PostgresChats:
         """See the port."""
 
         async def operation(tx: Cursor) -> Chat:
+            # The session is looked for first: whoever makes both meanwhile is then seen with the chat, or met later.
+            is_taken = await tx.row("find_session", tenant_id=tenant_id, id=chat_id) is not None
             row = await tx.row("find_chat", tenant_id=tenant_id, id=chat_id)
+            if row is None and is_taken:
+                raise SessionIdTaken
             if row is None:
                 return await _make_single(tx, tenant_id, owner_id, chat_id, title, artist_id)
             chat = chat_of(row)
@@ -223,8 +227,6 @@ class PostgresChats:
 async def _make_single(
     tx: Cursor, tenant_id: Uid, owner_id: Uid, chat_id: str, title: str | None, artist_id: str | None
 ) -> Chat:
-    if await tx.row("find_session", tenant_id=tenant_id, id=chat_id) is not None:
-        raise SessionIdTaken
     owner = await tx.row("find_participant_by_id", tenant_id=tenant_id, id=owner_id)
     if owner is None:
         raise ParticipantNotFound

@@ -11,7 +11,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,10 @@ import msgspec
 
 from antiphon.domain import limits, times
 from antiphon.domain.errors import AntiphonError, MessageIdTaken, StoreFailed, StoreUnavailable
+from antiphon.domain.filters import Filter
 from antiphon.domain.texts import is_storable
+from antiphon.stores.filtering import fill
+from antiphon.stores.postgres.filtering import PostgresCompiler
 from antiphon.stores.sql import load_statements
 
 T = TypeVar("T")
@@ -60,9 +63,8 @@ def number_parameters(text: str) -> Statement:
     return Statement(_PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text), tuple(names))
 
 
-STATEMENTS = {
-    name: number_parameters(text) for name, text in load_statements(files("antiphon.stores.postgres") / "sql").items()
-}
+TEXTS = load_statements(files("antiphon.stores.postgres") / "sql")
+STATEMENTS = {name: number_parameters(text) for name, text in TEXTS.items()}
 
 
 class Row(Protocol):
@@ -96,6 +98,16 @@ class Cursor:
         """The first row of a statement, or None."""
         found = await self.rows(name, **values)
         return found[0] if found else None
+
+    async def filtered(
+        self, name: str, wanted: Filter, columns: Mapping[str, str], /, *, is_reversed: bool = False, **values: Any
+    ) -> list[Row]:
+        """All rows of a statement that takes a filter, whose fields are these columns."""
+        compiler = PostgresCompiler(columns)
+        statement = number_parameters(fill(TEXTS[name], compiler.compile(wanted), is_reversed=is_reversed))
+        given = values | compiler.values
+        found: list[Row] = await self._connection.fetch(statement.text, *[given[key] for key in statement.names])
+        return found
 
     async def run(self, name: str, /, **values: Any) -> int:
         """Run a statement; how many rows it changed."""
@@ -153,6 +165,15 @@ class Database:
         """The first row of a statement that only reads, or None."""
         found = await self.rows(name, **values)
         return found[0] if found else None
+
+    async def filtered(self, name: str, wanted: Filter, columns: Mapping[str, str], /, **values: Any) -> list[Row]:
+        """All rows of a statement that only reads and takes a filter, whose fields are these columns."""
+
+        async def read() -> list[Row]:
+            async with self._cursor() as cursor:
+                return await cursor.filtered(name, wanted, columns, **values)
+
+        return await self._repeat(read, lambda _: True)
 
     async def write_rows(self, name: str, /, *, is_idempotent: bool = False, **values: Any) -> list[Row]:
         """The rows of one statement that writes and is its own transaction; durable on return, in one round trip.

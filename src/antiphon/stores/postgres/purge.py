@@ -16,8 +16,8 @@ from antiphon.stores.graph import limbs_of
 from antiphon.stores.postgres.database import Cursor
 
 OF_CHAT = ("messages", "reads", "connections", "turn_events", "turns")
-OF_SESSION = ("sandboxes", "members")
-OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys")
+OF_SESSION = ("sandboxes", "members", "conclusions")
+OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 

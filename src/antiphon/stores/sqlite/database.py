@@ -6,6 +6,7 @@ Facts about the settings are from SQLite's documentation of PRAGMAs, their costs
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import apsw
 
 from antiphon.domain import limits
 from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
+from antiphon.domain.filters import Filter
+from antiphon.stores.filtering import fill
 from antiphon.stores.sql import load_statements
+from antiphon.stores.sqlite.filtering import SqliteCompiler, add_functions
 
 Row = tuple[Any, ...]
 
@@ -70,6 +74,7 @@ def open_reader(path: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         _keep_plans(connection)
+        add_functions(connection)
         connection.set_busy_timeout(int(_READER_BUSY_SECONDS * 1000))
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}").fetchall()
         connection.execute("PRAGMA temp_store = MEMORY").fetchall()
@@ -111,6 +116,14 @@ class Cursor:
         """The first row of a statement, or None."""
         found = self.connection.execute(STATEMENTS[name], values).fetchall()
         return found[0] if found else None
+
+    def filtered(
+        self, name: str, wanted: Filter, columns: Mapping[str, str], /, *, is_reversed: bool = False, **values: Any
+    ) -> list[Row]:
+        """All rows of a statement that takes a filter, whose fields are these columns."""
+        compiler = SqliteCompiler(columns)
+        text = fill(STATEMENTS[name], compiler.compile(wanted), is_reversed=is_reversed)
+        return self.connection.execute(text, values | compiler.values).fetchall()
 
     def run(self, name: str, /, **values: Any) -> int:
         """Run a statement; how many rows it changed."""

@@ -14,7 +14,7 @@ from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
 OF_CHAT = ("reads", "connections", "turn_events", "turns")
-OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys")
+OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 
@@ -62,7 +62,7 @@ def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bo
     if not _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, key=key):
         return False
     is_last = tx.row("session_dies_with", tenant_id=tenant_id, session_key=session_key, key=key) is not None
-    if is_last and not _purge_tables(tx, ("members",), "session", budget, tenant_id=tenant_id, key=session_key):
+    if is_last and not _purge_tables(tx, ("members", "conclusions"), "session", budget, tenant_id=tenant_id, key=session_key):
         return False
     if is_last and budget.left < _CHAT_AND_SESSION and budget.removed:
         return False  # they go together: a session alone would be found by nobody
@@ -76,7 +76,7 @@ def _purge_session(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) ->
     while (row := tx.row("husks_of_session", tenant_id=tenant_id, session_key=key)) is not None:
         if not _purge_chat(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
-    if not _purge_tables(tx, ("sandboxes", "members"), "session", budget, tenant_id=tenant_id, key=key):
+    if not _purge_tables(tx, ("sandboxes", "members", "conclusions"), "session", budget, tenant_id=tenant_id, key=key):
         return False
     budget.spend("sessions", tx.run("purge_session", tenant_id=tenant_id, key=key))
     return True

@@ -1,0 +1,78 @@
+"""A deletion killed before and after everything it does: untouched or gone, never half there, and gone in the end."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from antiphon.core import ports
+from antiphon.core.ports.deletions import DeletionStore
+from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.webhooks import WebhookStore
+from antiphon.stores.sqlite.store import SqliteStore
+from tests.crash.deletion_world import TARGETS, make_world, view_of
+from tests.crash.kill_points import Outcome
+from tests.unit.core.watched_store import WatchedStore
+
+POINTS = {"chat": 120, "single": 140, "session": 220, "participant": 400, "tenant": 400}
+"""How many kill points there are at least: fewer mean that the shim has lost sight of something."""
+
+PORTS: dict[str, Any] = {
+    "tenants": ports.TenantStore,
+    "keys": ports.KeyStore,
+    "participants": ports.ParticipantStore,
+    "sessions": ports.SessionStore,
+    "chats": ports.ChatStore,
+    "messages": ports.MessageStore,
+    "turns": ports.TurnStore,
+    "webhooks": WebhookStore,
+    "sandboxes": SandboxStore,
+    "deletions": DeletionStore,
+}
+WRITING = {
+    "tenants": {"create", "update"},
+    "keys": {"create", "revoke"},
+    "participants": {"ensure", "put"},
+    "sessions": {"create_multi", "put_single"},
+    "chats": {"create", "create_single", "mark_read"},
+    "messages": {"append"},
+    "turns": {"claim", "append_events", "finish", "renew", "request_stop", "stopping", "expired"},
+    "webhooks": {"create", "delete", "enqueue", "due", "claim", "settle", "release", "resend"},
+    "sandboxes": {"change", "is_placed", "overdue"},
+    "deletions": {name for name in vars(DeletionStore) if name != "survey"},
+}
+"""The methods that tell nothing of what was there: they write, or are for the process's own work."""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_deletion_killed_anywhere_is_whole_or_gone_and_ends(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash.kill_points", str(tmp_path), target], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    with capsys.disabled():
+        print(f"\n{target}: killed at {outcome.killed} of {outcome.points} points")
+    assert not outcome.faults, "\n".join(f"point {point}: {fault}" for point, fault in outcome.faults.items())
+    assert outcome.killed >= POINTS[target]
+
+
+async def test_every_reading_method_is_asked(store: SqliteStore) -> None:
+    watched: Any = WatchedStore(store)
+    world = await make_world(store, "one")
+    await view_of(watched, world)
+    reading = {
+        f"{noun}.{name}"
+        for noun, port in PORTS.items()
+        for name, _ in inspect.getmembers(port, inspect.isfunction)
+        if not name.startswith("_") and name not in WRITING[noun]
+    }
+    assert set(watched.calls) == reading
