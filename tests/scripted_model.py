@@ -87,6 +87,7 @@ class ScriptedModel:
                 for connection in list(self._open):
                     connection.cancel()
                 await asyncio.sleep(0)  # until each has ended
+            await asyncio.sleep(0)  # and its socket is closed
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -96,8 +97,10 @@ class ScriptedModel:
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 body = await reader.readexactly(int(length[1])) if length else b""
                 await self._answer(head.split(b" ", 2)[1].decode(), body, reader, writer)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+        except (asyncio.IncompleteReadError, OSError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # what is still to be sent is nobody's, and there is no loop to send it
         finally:
             self._open.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             self.stale.clear()

@@ -26,6 +26,7 @@ from antiphon.stores.scan import files_of, scan
 
 _LOCAL_MODEL = "SmolLM2-135M-Instruct"
 _UNNAMED_MODEL = "default"
+_JWT_SECRET_FILE = "jwt_secret"
 _NO_DRIVER = "PostgreSQL needs the extra: pip install 'antiphon[postgres]'"
 
 
@@ -127,6 +128,7 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
     from antiphon.api.recoup.routes import Recoup  # lazy: only a server has dialects
     from antiphon.api.server import Server  # lazy: only a server has dialects
     from antiphon.api.system.routes import System  # lazy: only a server has dialects
+    from antiphon.webhooks.secret_file import read_or_make  # lazy: only a server has tokens
 
     metrics = Metrics()
     lexicon = Lexicon(instance, settings.rest_rate_limit)
@@ -137,7 +139,7 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
         "/api": Recoup(instance),
         "/api/v1": lexicon,
         "/ws": lexicon,
-        "/v3": Honcho(instance),
+        "/v3": Honcho(instance, settings.jwt_secret or read_or_make(settings.data_dir, _JWT_SECRET_FILE)),
         "": System(instance, metrics),
     }
 

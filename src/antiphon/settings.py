@@ -223,6 +223,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "tools": _one_of("on", "off"),
     "sandbox": _one_of("on", "off"),
     "auth": _one_of("on", "off"),
+    "jwt_secret": _secret,
     "webhook_secret": _secret,
     "webhook_private": _one_of("refuse", "allow"),
     "rest_rate_limit": _rate_limit,

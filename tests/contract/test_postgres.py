@@ -36,6 +36,7 @@ from antiphon.stores.contract.turns import (
     TurnEventContract,
     TurnLeaseContract,
 )
+from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
 from antiphon.stores.postgres.store import PostgresStore
 
@@ -181,6 +182,12 @@ class TestPlans(PlanContract): ...
 
 
 class TestUndoWindow(UndoWindowContract): ...
+
+
+class TestUndo(UndoContract): ...
+
+
+class TestUndoConflicts(UndoConflictContract): ...
 
 
 class TestLists(ListContract): ...

@@ -34,6 +34,7 @@ from antiphon.stores.contract.turns import (
     TurnEventContract,
     TurnLeaseContract,
 )
+from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
 
 
@@ -143,6 +144,12 @@ class TestPlans(PlanContract): ...
 
 
 class TestUndoWindow(UndoWindowContract): ...
+
+
+class TestUndo(UndoContract): ...
+
+
+class TestUndoConflicts(UndoConflictContract): ...
 
 
 class TestLists(ListContract): ...

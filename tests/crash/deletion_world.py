@@ -21,7 +21,7 @@ from antiphon.domain.sessions import MULTI, SINGLE
 from antiphon.domain.turns import COMPLETED, EventChunk, TurnEnding, TurnStart
 from antiphon.domain.webhooks import EVENTS, Webhook
 from antiphon.stores.contract.keys import new_key
-from antiphon.stores.contract.worlds import add_chat, connect, new_multi, new_single
+from antiphon.stores.contract.worlds import NO_LIMIT, add_chat, new_multi, new_single
 
 ALL = Slice(0, 1_000)
 NODE = b"\x07" * 16
@@ -94,11 +94,8 @@ async def make_world(store: Store, name: str) -> World:
     places = [Place(label, chat.key, chat.id, owner.key, owner.id) for label, owner, chat in made]
     for place in places:
         await _fill(store, tenant_id, place)
-        await connect(store, tenant_id, place, NODE, LEASE_SECONDS)  # type: ignore[arg-type]  a chat's key is all it needs
-    people = {
-        who: (await store.participants.ensure(tenant_id, PEER, who))[0].id
-        for who in ("ann", "ben", "assistant")
-    }
+        await store.connections.open(tenant_id, place.key, "ann", NODE, NO_LIMIT, LEASE_SECONDS)
+    people = {who: (await store.participants.ensure(tenant_id, PEER, who))[0].id for who in ("ann", "ben", "assistant")}
     for place in places:
         await store.chats.mark_read(tenant_id, place.key, people["ann"])
     keys = [await new_key(store, tenant_id), await new_key(store, tenant_id, participant_id=people["ann"])]
@@ -164,6 +161,8 @@ async def _questions(store: Store, world: World) -> AsyncIterator[tuple[str, Awa
         yield f"{name} by id", store.participants.find_by_id(tenant_id, who)
         yield f"{name} titles", store.sessions.titles(tenant_id, who)
         yield f"{name} chats", store.chats.list_of_owner(tenant_id, name, ALL)
+        yield f"{name} overviews", store.sessions.overviews(tenant_id, who, ALL, is_archived=None)
+        yield f"{name} spoke in", store.chats.list_said(tenant_id, who, None, 100)
         yield f"{name} surveyed", store.deletions.survey(tenant_id, PARTICIPANT, who)
     for place in world.places:
         async for question in _questions_of_place(store, world, place):
@@ -182,6 +181,7 @@ async def _questions_of_place(store: Store, world: World, place: Place) -> Async
     yield f"{name}chat of single", store.chats.find_of_single(tenant_id, place.session_id)
     yield f"{name}siblings", store.chats.list_of_session(tenant_id, session_key)
     yield f"{name}page", store.messages.page(tenant_id, key, ALL)
+    yield f"{name}span", store.messages.span(tenant_id, key, 1, 100, 100, 100_000)
     yield f"{name}latest", store.messages.latest(tenant_id, key, 5)
     yield f"{name}last turn", store.turns.find_last(tenant_id, key)
     yield f"{name}chat surveyed", store.deletions.survey(tenant_id, CHAT, key)
@@ -209,4 +209,3 @@ async def _first_deliveries(store: Store, tenant_id: Uid, webhook_id: Uid) -> li
 
 async def _read_mark(store: Store, tenant_id: Uid, place: Place, participant_id: Uid) -> int | None:
     return (await store.chats.read_marks(tenant_id, place.session_key, participant_id)).get(place.key)
-

@@ -1,4 +1,4 @@
-"""Deletions that are killed everywhere: `python -m tests.crash.kill_points FOLDER TARGET` prints what came of it.
+"""Deletions that are killed everywhere, or stand still: `python -m tests.crash.kill_points FOLDER TARGET [--pause]`.
 
 One process is warmed, and forked for every kill point: it never opens a database itself. The fork of a point makes a
 copy of the world, forks once more for the process that deletes and is killed before or after a statement or a file
@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from antiphon.core.deletion.worker import Worker
 from antiphon.core.ports import Store
 from antiphon.domain import limits
 from antiphon.domain.deletions import CANCEL, DONE, ERASED, Deletion, Order
-from antiphon.domain.errors import ChatNotFound
+from antiphon.domain.errors import ChatNotFound, NotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import USER, Draft
 from antiphon.sandbox.directories import Directories
@@ -43,6 +44,7 @@ AT_ONCE = 2
 PATIENCE_SECONDS = 60
 FILE_OPERATIONS = ("write", "fsync", "replace", "rename", "ftruncate", "unlink", "rmdir", "mkdir")
 ELSEWHERE = "bens: "
+_MOVED = ("updated_at", "touched_at")
 _OF_ITS_SESSION = {
     f"more: {what}"
     for what in (
@@ -56,18 +58,19 @@ _EXECUTE = apsw.Connection.execute
 
 
 class Outcome(msgspec.Struct):
-    """How many points there are, at how many a process was killed, and what went wrong, by point."""
+    """How many points there are, how many a process came to, and what went wrong, by point."""
 
     points: int
-    killed: int
+    reached: int
     faults: dict[int, str]
 
 
 class Fault:
     """The shim: counts what goes by once it is armed, and ends the process at one of them."""
 
-    def __init__(self, deadly: int | None) -> None:
+    def __init__(self, deadly: int | None, how: signal.Signals = signal.SIGKILL) -> None:
         self._deadly = deadly
+        self._how = how
         self._numbers = itertools.count(1)
         self.points = 0
         self._is_armed = False
@@ -81,8 +84,9 @@ class Fault:
             return
         self.points = number = next(self._numbers)
         if number == self._deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()  # another thread may run on for a moment; this one does not
+            os.kill(os.getpid(), self._how)
+            if self._how == signal.SIGKILL:
+                threading.Event().wait()  # another thread may run on for a moment; this one does not
 
     def around(self, operation: Callable[..., Any]) -> Callable[..., Any]:
         """The operation with a point before and one after it."""
@@ -108,8 +112,8 @@ class Fault:
         fault = self
 
         class Connection(apsw.Connection):
-            def execute(self, statement: str, values: Any = None) -> Any:
-                return fault._execute(self, statement, values)
+            def execute(self, statements: str, bindings: Any = None, **_: Any) -> Any:
+                return fault._execute(self, statements, bindings)
 
         setattr(apsw, "Connection", Connection)  # noqa: B010  it is no attribute that a module may be given
         for name in FILE_OPERATIONS:
@@ -221,6 +225,13 @@ async def go_on(folder: Path, ground: Ground, target: str) -> None:
         await stage.delete(world, target)
     await check_late_writers(store, world, target)
     await stage.work_to_the_end(world)
+    await check_end(folder, stage, ground, target)
+    await store.close()
+
+
+async def check_end(folder: Path, stage: Stage, ground: Ground, target: str) -> None:
+    """Nothing is left, the rest is as it was, and there is one proof of it."""
+    world, store = ground.world, stage.store
     assert shown(await view_of(store, world)) == shown(ground.done), "what is left is not what should be"
     await check_proof(folder, stage, world)
     assert set((await store.orphans()).values()) == {0}, await store.orphans()
@@ -228,7 +239,6 @@ async def go_on(folder: Path, ground: Ground, target: str) -> None:
     if target in ("session", "participant", "tenant"):
         home = Directories(folder / "sandboxes")
         assert home.all() == [(ground.other.tenant_id, ground.other.sandboxed)], "files of a sandbox are left"
-    await store.close()
 
 
 def shown(view: View) -> View:
@@ -238,7 +248,7 @@ def shown(view: View) -> View:
 
 def _without_moment(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_moment(inner) for name, inner in value.items() if name not in ("updated_at", "touched_at")}
+        return {name: _without_moment(inner) for name, inner in value.items() if name not in _MOVED}
     return [_without_moment(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -265,7 +275,7 @@ def check_whole(found: View, ground: Ground, target: str) -> bool:
     view, before, detached = shown(found), shown(ground.before), shown(ground.detached)
     if view == before:
         return False
-    loose = {name for name in view if name.startswith(ELSEWHERE) or name.endswith("surveyed")}
+    loose = {name for name in view if name.startswith(ELSEWHERE) or name.endswith(("surveyed", "spoke in"))}
     if target != "participant":
         loose = set()
     half = {name: (view[name], detached[name]) for name in view if name not in loose and view[name] != detached[name]}
@@ -283,10 +293,14 @@ def check_shrinking(view: View, ground: Ground) -> None:
     assert view["bens: page"]["total"] == len(items) == view["bens: chat"]["message_count"]
 
 
-def let_leases_run_out(folder: Path) -> None:
-    """As if the dead process's leases had."""
+def let_leases_run_out(folder: Path, *, is_all: bool = False) -> None:
+    """As if a dead process's leases of deletions, or all of its leases, had."""
     connection = apsw.Connection(str(folder / "data" / "antiphon.db"))
+    connection.set_busy_timeout(PATIENCE_SECONDS * 1000)
     connection.execute("UPDATE deletions SET lease_until = 0 WHERE lease_until IS NOT NULL")
+    if is_all:
+        connection.execute("UPDATE connections SET expires_at = 0")
+        connection.execute("UPDATE turns SET expires_at = 0")
     connection.close()
 
 
@@ -319,10 +333,15 @@ async def check_proof(folder: Path, stage: Stage, world: World) -> None:
 
 
 def in_child(work: Callable[[], Coroutine[Any, Any, Any]], answer: Path) -> int:
-    """Do it in a forked process; its status as `waitpid` gives it. Result or fault stand in the file."""
+    """Do it in a forked process; its status as `waitpid` gives it."""
+    return os.waitpid(fork(work, answer), 0)[1]
+
+
+def fork(work: Callable[[], Coroutine[Any, Any, Any]], answer: Path) -> int:
+    """Begin it in a forked process: its id. Result or fault stand in the file once it has ended."""
     child = os.fork()
     if child:
-        return os.waitpid(child, 0)[1]
+        return child
     status = 1
     try:
         answer.write_bytes(msgspec.json.encode(asyncio.run(work())))
@@ -333,7 +352,7 @@ def in_child(work: Callable[[], Coroutine[Any, Any, Any]], answer: Path) -> int:
         os._exit(status)
 
 
-def rehearsed(folder: Path, target: str) -> tuple[Ground, int]:
+def rehearsed(folder: Path, target: str, shim: type[Fault]) -> tuple[Ground, int]:
     """The worlds in FOLDER/world, and how many points their deletion has."""
     answer = folder / "answer"
     if in_child(lambda: prepare(folder / "world"), answer):
@@ -342,7 +361,7 @@ def rehearsed(folder: Path, target: str) -> tuple[Ground, int]:
     shutil.copytree(folder / "world", folder / "rehearsal")
 
     async def rehearsal() -> tuple[Ground, int]:
-        fault = Fault(None)
+        fault = shim(None)
         fault.install()
         return await rehearse(folder / "rehearsal", ground, target, fault), fault.points
 
@@ -373,31 +392,81 @@ def try_point(folder: Path, ground: Ground, target: str, point: int) -> str:
     return "" if killed else "alive"
 
 
-def try_points(folder: Path, ground: Ground, target: str, points: int) -> Outcome:
-    """Kill at every point, some at the same time."""
+class Pauses(Fault):
+    """A shim that counts commits only: who stands still holds no lock that others wait for."""
+
+    def _execute(self, connection: apsw.Connection, statement: str, values: Any = None) -> Any:
+        result = _EXECUTE(connection, statement, values)
+        if statement == "COMMIT" and not connection.readonly("main"):
+            self._pass()
+        return result
+
+    def around(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The operation as it is."""
+        return operation
+
+
+def try_pause(folder: Path, ground: Ground, target: str, point: int) -> str:
+    """Let a process stand still at a commit until another has done its work, and go on then: what went wrong."""
+    place = folder / f"pause-{point}"
+    shutil.copytree(folder / "world", place)
+
+    async def stand_still() -> None:
+        fault = Pauses(point, signal.SIGSTOP)
+        fault.install()
+        with suppress(NotFound):  # the other was first with the request, too
+            await delete_and_die(place, ground, target, fault)
+
+    child = fork(stand_still, place / "answer")
+    if os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1]):
+        other = os.waitpid(fork(lambda: go_on(place, ground, target), place / "other"), 0)[1]
+        os.kill(child, signal.SIGCONT)
+        status = os.waitpid(child, 0)[1]
+        if other or status:
+            return (place / ("other" if other else "answer")).read_text(encoding="utf-8")
+    else:
+        return "alive"
+    if os.waitpid(fork(lambda: look_again(place, ground, target), place / "answer"), 0)[1]:
+        return (place / "answer").read_text(encoding="utf-8")
+    return ""
+
+
+async def look_again(folder: Path, ground: Ground, target: str) -> None:
+    """Whether everything is as the second process left it: one receipt, one line, nothing done twice."""
+    stage = await Stage.enter(folder)
+    await check_end(folder, stage, ground, target)
+    await stage.store.close()
+
+
+Trial = Callable[[Path, Ground, str, int], str]
+
+
+def try_points(trial: Trial, folder: Path, ground: Ground, target: str, points: int) -> Outcome:
+    """Try every point, some at the same time."""
     outcome, waiting, running = Outcome(points, 0, {}), iter(range(1, points + 1)), dict[int, int]()
     while True:
         for point in itertools.islice(waiting, AT_ONCE - len(running)):
             child = os.fork()
             if not child:
-                (folder / f"found-{point}").write_text(try_point(folder, ground, target, point), encoding="utf-8")
+                (folder / f"found-{point}").write_text(trial(folder, ground, target, point), encoding="utf-8")
                 os._exit(0)
             running[child] = point
         if not running:
             return outcome
         point = running.pop(os.wait()[0])
         found = (folder / f"found-{point}").read_text(encoding="utf-8")
-        outcome.killed += found != "alive"
+        outcome.reached += found != "alive"
         if found not in ("", "alive"):
             outcome.faults[point] = found
 
 
 def main() -> None:
     """The command."""
-    folder, target = Path(sys.argv[1]), sys.argv[2]
+    folder, target, is_pausing = Path(sys.argv[1]), sys.argv[2], "--pause" in sys.argv
     shorten()
-    ground, points = rehearsed(folder, target)
-    print(msgspec.json.encode(try_points(folder, ground, target, points)).decode())
+    ground, points = rehearsed(folder, target, Pauses if is_pausing else Fault)
+    outcome = try_points(try_pause if is_pausing else try_point, folder, ground, target, points)
+    sys.stdout.write(msgspec.json.encode(outcome).decode())
 
 
 if __name__ == "__main__":

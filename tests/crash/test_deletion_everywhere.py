@@ -23,6 +23,9 @@ from tests.unit.core.watched_store import WatchedStore
 POINTS = {"chat": 120, "single": 140, "session": 220, "participant": 400, "tenant": 400}
 """How many kill points there are at least: fewer mean that the shim has lost sight of something."""
 
+PAUSES = {"chat": 5, "participant": 10}
+"""At how many commits a worker stands still, likewise."""
+
 PORTS: dict[str, Any] = {
     "tenants": ports.TenantStore,
     "keys": ports.KeyStore,
@@ -39,8 +42,8 @@ WRITING = {
     "tenants": {"create", "update"},
     "keys": {"create", "revoke"},
     "participants": {"ensure", "put"},
-    "sessions": {"create_multi", "put_single"},
-    "chats": {"create", "create_single", "mark_read"},
+    "sessions": {"create_multi", "put_single", "change"},
+    "chats": {"create", "create_single", "put_single", "change", "cut", "copy", "mark_read"},
     "messages": {"append"},
     "turns": {"claim", "append_events", "finish", "renew", "request_stop", "stopping", "expired"},
     "webhooks": {"create", "delete", "enqueue", "due", "claim", "settle", "release", "resend"},
@@ -50,19 +53,30 @@ WRITING = {
 """The methods that tell nothing of what was there: they write, or are for the process's own work."""
 
 
+def outcome_of(*words: str) -> Outcome:
+    """What comes of trying every point."""
+    command = [sys.executable, "-m", "tests.crash.kill_points", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    assert not outcome.faults, "\n".join(f"point {point}: {fault}" for point, fault in outcome.faults.items())
+    return outcome
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_deletion_killed_anywhere_is_whole_or_gone_and_ends(
     target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.crash.kill_points", str(tmp_path), target], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    outcome = outcome_of(str(tmp_path), target)
     with capsys.disabled():
-        print(f"\n{target}: killed at {outcome.killed} of {outcome.points} points")
-    assert not outcome.faults, "\n".join(f"point {point}: {fault}" for point, fault in outcome.faults.items())
-    assert outcome.killed >= POINTS[target]
+        sys.stdout.write(f"\n{target}: killed at {outcome.reached} of {outcome.points} points\n")
+    assert outcome.reached >= POINTS[target]
+
+
+@pytest.mark.parametrize("target", ["chat", "participant"])
+def test_a_worker_that_stood_still_past_its_lease_does_nothing_twice(target: str, tmp_path: Path) -> None:
+    outcome = outcome_of(str(tmp_path), target, "--pause")
+    assert outcome.reached >= PAUSES[target]
 
 
 async def test_every_reading_method_is_asked(store: SqliteStore) -> None:

@@ -32,7 +32,10 @@ UPGRADE = (
 )
 CROWD = 1_000
 STUCK = 10
-TOKENS = 6_000
+ANSWER = " ".join(f"{number}" + "\N{WATER WAVE}" * 320 for number in range(300))
+"""In bytes longer than what fits on the way to a client that does not read, in characters as long as may be said."""
+
+_TEXT_FRAME, _LONG_FRAME = 0x81, 126
 GROWTH_MAX = 256 * 1024 * 1024
 """Bytes that the process may need for all of them: what they are behind, times their number, would be more."""
 
@@ -120,7 +123,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         assert model.stdout is not None
         url = model.stdout.readline().strip()
         data_dir = tmp_path_factory.mktemp("followers") / "data"
-        yield Place(stack.enter_context(ServerProcess(data_dir, ANTIPHON_MODEL_URL=url)))
+        place = Place(stack.enter_context(ServerProcess(data_dir, ANTIPHON_MODEL_URL=url)))
+        stack.callback(place.http.close)
+        yield place
 
 
 def until(is_met: Callable[[], bool], what: str) -> None:
@@ -131,14 +136,12 @@ def until(is_met: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)  # between two looks at a process that tells nothing by itself
 
 
-def whole(count: int) -> str:
-    """All that the model says."""
-    return " ".join(f"t{number}" for number in range(count))
-
-
 def test_clients_that_vanish_without_a_word(place: Place) -> None:
     """Some break the connection in the middle, some stop reading: the turn is said and stored whole, nobody is kept."""
-    chat, before = place.new_chat(), place.sockets()
+    chat = place.new_chat()
+    turn = place.start(chat, "[[tokens=1]]")
+    until(lambda: place.state(turn) != "running", "the first turn is over")
+    before = place.sockets()  # with the one to the model, which is kept
     turn = place.start(chat, "[[tokens=150 delay_ms=10]]")
     clients = [place.dial(chat, *lines) for lines in ((), UPGRADE) for _ in range(10)]
     for client in clients:
@@ -149,7 +152,7 @@ def test_clients_that_vanish_without_a_word(place: Place) -> None:
         client.close()
     until(lambda: place.state(turn) != "running", "the turn is over")
     assert place.state(turn) == "completed"
-    assert place.contents(chat)[1] == whole(150)
+    assert place.contents(chat)[3] == " ".join(f"t{number}" for number in range(150))
     for client in clients[1::2]:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
         client.close()
@@ -158,54 +161,61 @@ def test_clients_that_vanish_without_a_word(place: Place) -> None:
         assert word not in place.process.log
 
 
-async def read_stream(place: Place, chat: str) -> list[Any]:
-    """All events that a stream tells."""
+async def read_all(place: Place, chat: str, *lines: str) -> bytes:
+    """All that a connection is told, up to the end of the turn."""
     reader, writer = await asyncio.open_connection(place.host, place.port)
-    writer.write(place.head(chat))
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-    body = b""
-    while size := int(await reader.readline(), 16):
-        body += (await reader.readexactly(size + 2))[:-2]
-    writer.close()
+    writer.write(place.head(chat, *lines))
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101" if lines else b"HTTP/1.1 200")
+    got = bytearray()
+    while b"turn-ended" not in got[-200:]:
+        piece = await reader.read(1024 * 1024)
+        assert piece, "it was cut off"
+        got += piece
+    writer.transport.abort()
+    return bytes(got)
+
+
+def events_of_stream(got: bytes) -> list[Any]:
+    """The events of a body that came in chunks, the last of which may not be complete."""
+    body, at = b"", 0
+    while (end := got.find(b"\r\n", at)) >= 0 and (size := int(got[at:end], 16)):
+        body += got[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
     return [told.data for told in read_events(body.decode())]
 
 
-async def read_socket(place: Place, chat: str) -> list[Any]:
-    """All events that a WebSocket tells of the turn."""
-    reader, writer = await asyncio.open_connection(place.host, place.port)
-    writer.write(place.head(chat, *UPGRADE))
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
-    texts: list[bytes] = []
-    while not texts or b"turn-ended" not in texts[-1]:
-        kind, size = await reader.readexactly(2)
-        if size >= 126:
-            (size,) = struct.unpack(">H", await reader.readexactly(2))
-        payload = await reader.readexactly(size)
-        if kind == 0x81:
-            texts.append(payload)
-    writer.close()
-    told = [json.loads(text) for text in texts]
+def events_of_socket(got: bytes) -> list[Any]:
+    """The events of the text frames of a WebSocket, which stand in the order of their sequences."""
+    told, at = [], 0
+    while at < len(got):
+        kind, size = got[at], got[at + 1]
+        at += 2
+        if size == _LONG_FRAME:
+            (size,) = struct.unpack_from(">H", got, at)
+            at += 2
+        if kind == _TEXT_FRAME:
+            told.append(json.loads(got[at : at + size]))
+        at += size
     assert [one["sequence"] for one in told] == list(range(len(told)))
     return [one["data"] for one in told]
 
 
 async def test_a_thousand_followers_ten_of_whom_are_stuck(place: Place) -> None:
     """Everybody else has every event, in order; the ten are cut off with a reason; memory stays within bounds."""
-    chat = place.new_chat()
-    turn = place.start(chat, f"[[tokens={TOKENS} delay_ms=1]]")
-    memory = place.memory("VmRSS")
+    chat, memory = place.new_chat(), place.memory("VmRSS")
+    turn = place.start(chat, f"[[text={ANSWER}]]")
     stuck = [place.dial(chat, *lines) for lines in ((), UPGRADE) for _ in range(STUCK // 2)]
-    readers = (read_stream, read_socket)
+    kinds = [(events_of_stream, ()), (events_of_socket, UPGRADE)] * ((CROWD - STUCK) // 2)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        told = await asyncio.gather(*(readers[number % 2](place, chat) for number in range(CROWD - STUCK)))
-    said = "".join(event["text"] for event in told[0] if event["type"] == "text-added")
-    assert said == whole(TOKENS)
+        got = await asyncio.gather(*(read_all(place, chat, *lines) for _, lines in kinds))
+    told = [read(one) for (read, _), one in zip(kinds, got, strict=True)]
+    assert "".join(event["text"] for event in told[0] if event["type"] == "text-added") == ANSWER
     assert told[0][-1] == {"type": "turn-ended", "state": "completed"}
-    assert all(events == told[0] for events in told)
-    assert (place.state(turn), place.contents(chat)[1]) == ("completed", said)
+    assert [number for number, events in enumerate(told) if events != told[0]] == []
+    assert (place.state(turn), place.contents(chat)[1]) == ("completed", ANSWER)
     await asyncio.to_thread(until, lambda: place.process.log.count("was cut off") == STUCK, "all ten are cut off")
-    assert place.process.log.count("follower_too_slow") >= STUCK
-    left = [await asyncio.to_thread(drain, client) for client in stuck]
+    assert place.process.log.count("FOLLOWER_TOO_SLOW") + place.process.log.count("follower_too_slow") == STUCK
+    left = await asyncio.gather(*(asyncio.to_thread(drain, client) for client in stuck))
     assert not [rest for rest in left if b"turn-ended" in rest]
     assert place.memory("VmHWM") - memory < GROWTH_MAX
 

@@ -84,7 +84,9 @@ class Client:
     async def said(self, chat: str) -> list[tuple[str, str]]:
         """Who said what in a chat."""
         answer = await self.http.get(f"/api/v1/chats/{chat}/messages")
-        return [(message["sender_role"], message["content"]) for message in answer.raise_for_status().json()["messages"]]
+        return [
+            (message["sender_role"], message["content"]) for message in answer.raise_for_status().json()["messages"]
+        ]
 
     async def follow(self, chat: str, told: list[Told], *, is_live: bool = False) -> None:
         """Note the events of a chat as they come, to the end of the stream, whatever ends it."""

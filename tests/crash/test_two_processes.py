@@ -15,6 +15,7 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from antiphon.domain import times
 from antiphon.stores.postgres.migrations import known_migrations
 from tests.postgres_server import EMPTY, PostgresServer, postgres_server
 from tests.server_process import ServerProcess, command
@@ -141,6 +142,46 @@ async def test_a_deletion_of_a_killed_process_is_finished_by_the_other(two: Two)
     assert two.ask(two.two, "POST", f"{WORKSPACE}/sessions", {"id": "s"}).status_code == 201
 
 
+async def test_a_refusal_says_how_many_sockets_are_open_on_both_and_until_when(two: Two) -> None:
+    async def last_lease() -> int:
+        found = await two.aside.fetchval("SELECT extract(epoch FROM max(expires_at)) * 1000000 FROM connections")
+        return int(found)
+
+    chat_id = two.new_chat()
+    with two.dial(two.one, chat_id) as here:
+        assert json.loads(here.recv())["event_type"] == "connection_established"
+        with two.dial(two.two, chat_id) as there:
+            assert json.loads(there.recv())["event_type"] == "connection_established"
+            for server in (two.one, two.two):
+                before = await last_lease()
+                refusal = two.ask(server, "DELETE", f"/api/v1/chats/{chat_id}")
+                check_refusal(refusal, 2)
+                assert before <= times.from_text(refusal.json()["details"]["until"]) <= await last_lease()  # or renewed
+        two.one.kill()
+
+    async def is_one_left() -> bool:
+        return two.ask(two.two, "DELETE", f"/api/v1/chats/{chat_id}").json()["details"]["active_connections"] == 1
+
+    await until(is_one_left, "the socket that was closed counts no more")
+    refusals = [two.ask(two.two, "DELETE", f"/api/v1/chats/{chat_id}") for _ in range(2)]
+    ends = {times.from_text(refusal.json()["details"]["until"]) for refusal in refusals}
+    assert ends == {await last_lease()}, "nobody renews what a dead process held"
+    await two.aside.execute("UPDATE connections SET expires_at = now()")  # as if thirty seconds had gone by
+    assert two.ask(two.two, "DELETE", f"/api/v1/chats/{chat_id}").status_code == 200
+
+
+async def test_a_ticket_made_on_one_is_good_once_on_either(two: Two) -> None:
+    chat_id = two.new_chat()
+    for maker, taker in ((two.one, two.two), (two.two, two.one)):
+        ticket = two.ask(maker, "POST", "/antiphon/v1/tickets", {"chat": chat_id}).json()["ticket"]
+        said = []
+        for server in (taker, maker, taker):
+            with connect(f"{server.socket_url}?ticket={ticket}&user_id=ann&chat_id={chat_id}") as socket:
+                event = json.loads(socket.recv())
+                said.append(event.get("error_code", event["event_type"]))
+        assert said == ["connection_established", "AUTH_ERROR", "AUTH_ERROR"]
+
+
 async def test_the_sockets_of_a_killed_process_stop_counting_when_their_lease_ends(two: Two) -> None:
     chat_id = two.new_chat()
     with two.dial(two.one, chat_id) as socket:
@@ -155,6 +196,6 @@ async def test_the_sockets_of_a_killed_process_stop_counting_when_their_lease_en
     assert await two.aside.fetchval("SELECT count(*) FROM connections") == 0
 
 
-def check_refusal(answer: httpx.Response) -> None:
+def check_refusal(answer: httpx.Response, sockets: int = 1) -> None:
     assert (answer.status_code, answer.json()["error_code"]) == (409, "CHAT_HAS_ACTIVE_CONNECTIONS")
-    assert answer.json()["details"]["active_connections"] == 1
+    assert answer.json()["details"]["active_connections"] == sockets

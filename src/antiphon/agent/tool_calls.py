@@ -31,6 +31,7 @@ class Toolbox:
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._validators: dict[str, Validator] = {}
+        self._room = limits.TURN_TOOL_BYTES
 
     def is_answered_by_client(self, name: str) -> bool:
         """Whether nobody here runs the tool of that name."""
@@ -67,6 +68,9 @@ class Toolbox:
             return CallRefused(call.id, "the tool failed")
         if len(output) > limits.TOOL_OUTPUT_BYTES:
             return CallRefused(call.id, f"the tool's answer is longer than {limits.TOOL_OUTPUT_BYTES} bytes")
+        if len(output) > self._room:
+            return CallRefused(call.id, f"the answers of the tools are longer than {limits.TURN_TOOL_BYTES} bytes")
+        self._room -= len(output)
         return CallAnswered(call.id, output.decode())
 
     def _validator(self, name: str) -> Validator:

@@ -70,9 +70,10 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         },
     }
     if route.body is not None:
+        kind, media_type = _kind(route.body), _media_type(route.body, "application/json")
         operation["requestBody"] = {
             "required": not route.is_body_optional,
-            "content": {"application/json": {"schema": schemas[_key(route.body)]}},
+            "content": {media_type: {"schema": schemas[_key(kind)]}},
         }
     return operation
 
@@ -81,10 +82,7 @@ def _response(status: int, answer: Any, media_type: str, schemas: dict[Any, dict
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     usual = media_type if status < HTTPStatus.BAD_REQUEST else "application/json"
     if contents := _each(answer):
-        response["content"] = {
-            one.media_type if isinstance(one, Content) else usual: {"schema": schemas[_key(_kind(one))]}
-            for one in contents
-        }
+        response["content"] = {_media_type(one, usual): {"schema": schemas[_key(_kind(one))]} for one in contents}
     return response
 
 
@@ -97,6 +95,10 @@ def _each(answer: Any) -> tuple[Any, ...]:
 
 def _kind(answer: Any) -> Any:
     return answer.kind if isinstance(answer, Content) else answer
+
+
+def _media_type(answer: Any, usual: str) -> str:
+    return answer.media_type if isinstance(answer, Content) else usual
 
 
 def _key(kind: Any) -> Any:

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from antiphon.api.dialect import Dialect
 from antiphon.api.http import (
+    ABORT,
     WIRE,
     ClientGone,
     InternalFault,

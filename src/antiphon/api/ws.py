@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -21,6 +21,7 @@ _SECOND = 1.0
 
 
 _LENGTH_16, _LENGTH_64, _SIZE_16_MAX = 126, 127, 0xFFFF
+
 
 class ClientLeft(Exception):
     """The other end is gone: there is nobody to tell anything."""
@@ -53,6 +54,13 @@ class Places:
 
     def __init__(self) -> None:
         self._taken: Counter[Uid] = Counter()
+
+    def take(self, tenant_id: Uid) -> ExitStack:
+        """Hold a place until it is closed; `pop_all` hands it on. Raises ConnectionLimitExceeded."""
+        self.check(tenant_id)
+        place = ExitStack()
+        place.enter_context(self.taken(tenant_id))
+        return place
 
     def check(self, tenant_id: Uid) -> None:
         """Raises ConnectionLimitExceeded when there is no place left."""

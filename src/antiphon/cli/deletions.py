@@ -1,4 +1,4 @@
-"""`antiphon deletions`: what waits to be removed, what became of it, and another try."""
+"""`antiphon deletions`: what waits to be removed, what became of it, another try, and the way back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from antiphon.domain.errors import DeletionNotFound, InvalidInput
 from antiphon.domain.ids import Uid, parse_uuid, text_of
 from antiphon.domain.receipts import DELETION_PREFIX, ID_PREFIX
 
-commands = typer.Typer(help="See what waits to be removed, and let it be tried again.", no_args_is_help=True)
+commands = typer.Typer(help="See what waits to be removed, let it be tried again, or undo it.", no_args_is_help=True)
 
 _OPEN = (WAITING, DETACHING, DETACHED, PURGING, SCRUBBING)
 _COLUMNS = ("id", "kind", "target", "state", "requested_at", "removed", "total", "attempts", "last_error", "overdue")
@@ -40,7 +40,7 @@ TenantOption = Annotated[
 
 @commands.callback()
 def group() -> None:
-    """See what waits to be removed, and let it be tried again."""
+    """See what waits to be removed, let it be tried again, or undo it."""
 
 
 @commands.command("list")
@@ -106,6 +106,25 @@ def retry(
     show_object(described(deletion), as_json=as_json)
 
 
+@commands.command()
+def undo(
+    context: typer.Context,
+    deletion_id: DeletionId,
+    tenant: TenantOption = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put back all that a deletion has taken, within the undo window of its tenant."""
+
+    async def work(store: Store) -> Deletion:
+        deletion = await _find(store, tenant, _uid_of(deletion_id))
+        return await Deletions(store, lambda *_: None, lambda: None).undo(deletion.tenant_id, deletion.id)
+
+    deletion = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
+    show_object(described(deletion), as_json=as_json)
+
+
 async def _all_of(store: Store, tenant_id: Uid, states: Sequence[str], overdue: float | None) -> list[Deletion]:
     """Every deletion of a tenant in some states (none: in any), newest first, read page by page."""
     found: list[Deletion] = []
@@ -145,7 +164,7 @@ def described(deletion: Deletion) -> dict[str, Any]:
     """A deletion as the commands show it."""
     is_over = deletion.state in (DONE, UNDONE)
     removed = sum(deletion.counts.values())
-    age = times.now() - deletion.requested_at
+    age = times.now() - (deletion.undo_until or deletion.requested_at)
     return {
         "id": f"{DELETION_PREFIX}{text_of(deletion.id)}",
         "tenant": text_of(deletion.tenant_id),
@@ -155,6 +174,7 @@ def described(deletion: Deletion) -> dict[str, Any]:
         "reason": deletion.reason,
         "state": deletion.state,
         "requested_at": times.text_of(deletion.requested_at),
+        "undo_until": None if deletion.undo_until is None else times.text_of(deletion.undo_until),
         "removed": removed,
         "total": removed if is_over else max(removed, deletion.total),
         "attempts": deletion.attempts,

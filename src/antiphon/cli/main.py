@@ -11,6 +11,7 @@ from antiphon import __version__
 from antiphon.cli import database, deletions, keys, models, receipts, tenants
 from antiphon.cli.delete import delete
 from antiphon.cli.doctor import doctor
+from antiphon.cli.export import export
 from antiphon.cli.output import complain
 from antiphon.cli.parts import Parts
 from antiphon.cli.serve import serve
@@ -50,6 +51,7 @@ program = typer.Typer(
 program.command()(serve)
 program.command()(worker)
 program.command()(delete)
+program.command()(export)
 program.command()(doctor)
 program.add_typer(tenants.commands, name="tenants")
 program.add_typer(keys.commands, name="keys")

@@ -172,7 +172,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def write(self, data: bytes) -> bool:
         """See api.http.Wire: whole frames, which stand between those that uvicorn sends."""
-        if not self.disconnected and not self.close_sent:
+        if not self.close_sent and not self.transport.is_closing():
             self.transport.write(data)
         return self.writable.is_set()
 
@@ -182,10 +182,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def cut(self, code: int, reason: str) -> None:
         """Put the close behind what waits to be sent, without waiting; break the connection soon after, read or not."""
-        if self.disconnected or self.close_sent:
+        if self.disconnected:
             return
-        self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        if not self.close_sent and not self.transport.is_closing():  # else a close waits there, read or not
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
         self.writable.set()  # what waits there to write more is refused, now that the close is sent
         self.close_timer = self.loop.call_later(limits.SOCKET_CLOSE_SECONDS, self.transport.abort)

@@ -1,9 +1,10 @@
-"""`antiphon tenants`: make and list tenants."""
+"""`antiphon tenants`: make, change and list tenants."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from antiphon.cli.output import show_list, show_object
@@ -11,10 +12,11 @@ from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir, with_store
 from antiphon.core.ports import Slice, Store
 from antiphon.core.tenants import Tenants
 from antiphon.domain import limits, times
+from antiphon.domain.errors import InvalidInput
 from antiphon.domain.ids import text_of
-from antiphon.domain.tenants import Tenant
+from antiphon.domain.tenants import Tenant, read_settings
 
-commands = typer.Typer(help="Make and list tenants, each a world of its own.", no_args_is_help=True)
+commands = typer.Typer(help="Make, change and list tenants, each a world of its own.", no_args_is_help=True)
 
 
 @commands.command()
@@ -32,6 +34,36 @@ def create(
 
     tenant = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
     show_object({"id": text_of(tenant.id), "name": tenant.name}, as_json=as_json)
+
+
+@commands.command("set")
+def change(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME|ID", help="The tenant.", show_default=False)],
+    settings: Annotated[
+        list[str], typer.Argument(metavar="SETTING=NUMBER", help="undo_window=SECONDS", show_default=False)
+    ],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change settings of a tenant: undo_window, for how many seconds its deletions can be undone (0: not at all)."""
+    given = dict(map(_setting_of, settings))
+
+    async def work(store: Store) -> Tenant:
+        tenants = Tenants(store)
+        return await tenants.set(await tenants.get(name), given)
+
+    tenant = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
+    shown = msgspec.to_builtins(read_settings(tenant))
+    show_object({"id": text_of(tenant.id), "name": tenant.name, **shown}, as_json=as_json)
+
+
+def _setting_of(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not (number.isascii() and number.isdigit() and len(number) <= limits.QUERY_NUMBER_DIGITS):
+        raise InvalidInput(f"a setting is NAME=NUMBER, and not {text[: limits.NAME_CHARACTERS]!r}")
+    return name, int(number)
 
 
 @commands.command("list")

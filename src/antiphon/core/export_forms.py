@@ -119,7 +119,7 @@ class Json:
 
 
 class Markdown:
-    """For reading: headings, and what was said as quotations, so that nothing in it is taken for a heading or the end."""
+    """For reading: what was said stands as quotations, so that nothing in it is taken for a heading or for the end."""
 
     media_type = "text/markdown; charset=utf-8"
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from antiphon.core.chats import Chats
 from antiphon.core.compaction import Compactions
+from antiphon.core.conclusions import Conclusions
 from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
 from antiphon.core.deletion.receipts import Receipts
@@ -77,6 +78,9 @@ class Instance:
         self.sessions = Sessions(store)
         self.chats = Chats(store)
         self.messages = Messages(store, count_tokens)
+        self.conclusions = Conclusions(store, self.messages)
+        self.lists = store.lists
+        self.members = store.members
         self.connections = Connections(store)
         self.receipts = receipts
         self.sandboxes = Sandboxes(store, sandboxes, is_on=has_sandboxes, offers_tools=has_sandbox_tools)

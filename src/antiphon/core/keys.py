@@ -50,15 +50,25 @@ class Keys:
         parts = credential.read_text(text)
         if parts is None:
             raise AuthenticationFailed
-        entry = self._entries.get(parts.key_id)
-        if entry is None or time.monotonic() - entry.checked_at > limits.KEY_CACHE_SECONDS:
-            entry = await self._load(parts.tenant_id, parts.key_id)
-        if not credential.matches(parts.secret, entry.key.secret_hash) or entry.key.tenant_id != parts.tenant_id:
-            raise AuthenticationFailed
-        if entry.key.expires_at is not None and entry.key.expires_at <= times.now():
+        entry = await self._usable(parts.tenant_id, parts.key_id)
+        if not credential.matches(parts.secret, entry.key.secret_hash):
             raise AuthenticationFailed
         entry.is_used = True
         return entry.principal
+
+    async def check(self, tenant_id: Uid, key_id: Uid) -> None:
+        """Raise AuthenticationFailed when that key is not there, revoked or expired: for what was signed for it."""
+        (await self._usable(tenant_id, key_id)).is_used = True
+
+    async def _usable(self, tenant_id: Uid, key_id: Uid) -> _Entry:
+        entry = self._entries.get(key_id)
+        if entry is None or time.monotonic() - entry.checked_at > limits.KEY_CACHE_SECONDS:
+            entry = await self._load(tenant_id, key_id)
+        if entry.key.tenant_id != tenant_id:
+            raise AuthenticationFailed
+        if entry.key.expires_at is not None and entry.key.expires_at <= times.now():
+            raise AuthenticationFailed
+        return entry
 
     async def _load(self, tenant_id: Uid, key_id: Uid) -> _Entry:
         asked_at, revocations = time.monotonic(), self._revocations

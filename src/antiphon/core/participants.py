@@ -6,7 +6,7 @@ from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, texts
 from antiphon.domain.errors import InvalidInput
 from antiphon.domain.ids import Uid
-from antiphon.domain.participants import PEER, Participant
+from antiphon.domain.participants import PEER, SCOPE, Participant
 
 
 class Participants:
@@ -25,6 +25,10 @@ class Participants:
         if not texts.is_storable(name) or not 0 < len(name) <= limits.NAME_CHARACTERS:
             raise InvalidInput(f"a participant's name is 1 to {limits.NAME_CHARACTERS} characters", field="name")
         return await self._store.participants.put(tenant_id, name, metadata, configuration)
+
+    async def put_scope(self, tenant_id: Uid, name: str, metadata: str | None) -> tuple[Participant, bool]:
+        """The same for a set of sessions, which is a participant of a kind of its own."""
+        return await self._store.participants.put(tenant_id, name, metadata, None, SCOPE)
 
     async def find(self, tenant_id: Uid, name: str) -> Participant | None:
         """The participant of that name."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, participants
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.ids import parse_uuid
-from antiphon.domain.tenants import Tenant, check_name, is_name
+from antiphon.domain.tenants import Tenant, check_name, check_settings, is_name
 
 
 class Tenants:
@@ -55,6 +56,12 @@ class Tenants:
     async def update(self, tenant: Tenant, metadata: str | None, configuration: str | None) -> Tenant:
         """Replace the metadata and merge the configuration by top-level key; None leaves it. Raises TenantNotFound."""
         updated = await self._store.tenants.update(tenant.id, metadata, configuration)
+        self._by_name.pop(tenant.name, None)
+        return updated
+
+    async def set(self, tenant: Tenant, settings: Mapping[str, object]) -> Tenant:
+        """Change settings; those that are not named stay. Raises InvalidInput and TenantNotFound."""
+        updated = await self._store.tenants.update(tenant.id, None, None, check_settings(settings))
         self._by_name.pop(tenant.name, None)
         return updated
 

@@ -73,7 +73,7 @@ class TurnRun:
 
         False when the end could not be stored: then somebody has to close the turn, and to `give_up`.
         """
-        self._publish([TurnStarted(f"msg-{text_of(self.turn.reply_id)}")])
+        self._publish([opening_event(self.turn)])
         self._listening = asyncio.create_task(self._listen(prepare), name="model")
         if self._verdict is not None:  # told to end before it began
             self._listening.cancel()
@@ -123,7 +123,7 @@ class TurnRun:
         history, tools = await prepare()
         async with aclosing(self._agent.run_turn(history, tools, self.turn.model)) as heard:
             async for event in heard:
-                if events := self._transcript.take(event):
+                if self._verdict is None and (events := self._transcript.take(event)):
                     self._publish(events)
                 if self._channel.count > limits.TURN_EVENTS:
                     raise AgentFailed("the answer has no end")
@@ -131,8 +131,6 @@ class TurnRun:
             raise AgentFailed("the model gave no text")
 
     def _publish(self, events: Sequence[Event]) -> None:
-        if self._verdict is not None:
-            return
         for event in events:
             self._answer.take(event)
         self._unstored += events
@@ -277,6 +275,11 @@ class TurnRun:
     def _tell(self, events: Sequence[Event]) -> None:
         self._channel.publish(events)
         self._channel.close()
+
+
+def opening_event(turn: Turn) -> Event:
+    """The first event of a turn, whatever becomes of it."""
+    return TurnStarted(f"msg-{text_of(turn.reply_id)}")
 
 
 def closing_events(answer: Answer, state: str, error: str | None, is_in_step: bool) -> list[Event]:

@@ -19,7 +19,7 @@ from antiphon.core.history import utterances_of_messages
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, Store, Tool, Utterance
 from antiphon.core.ports.streams import Follower, Streams
-from antiphon.core.turn_run import INTERRUPTED_TEXT, Prepare, TurnRun, closing_events, make_reply
+from antiphon.core.turn_run import INTERRUPTED_TEXT, Prepare, TurnRun, closing_events, make_reply, opening_event
 from antiphon.domain import limits
 from antiphon.domain.answers import Answer
 from antiphon.domain.chats import Chat
@@ -229,6 +229,8 @@ class Turns:
             closing = closing_events(answer, INTERRUPTED, INTERRUPTED_TEXT, is_in_step)
             for event in closing:
                 answer.take(event)
+            if not events:
+                closing.insert(0, opening_event(turn))
             reply = make_reply(turn, answer, await self._messages.count_tokens(answer.text))
             chunk = EventChunk(turn.event_count, len(closing), encode_events(closing))
             await self._store.turns.finish(
@@ -244,6 +246,7 @@ class Turns:
             turn, chunks = await self._store.turns.events(tenant_id, turn_id, len(events), limits.FOLLOW_CHUNKS)
             for chunk in chunks:
                 events += decode_events(chunk.body)[len(events) - chunk.first :]
+                await asyncio.sleep(0)  # a store that never waits would keep everybody else waiting
             if not chunks or len(events) >= turn.event_count:
                 return turn, events
 
@@ -254,29 +257,34 @@ class Turns:
         while True:
             await asyncio.sleep(limits.TURN_STOP_POLL_SECONDS)
             is_due = loop.time() >= renew_at
-            try:
-                await self._attend(is_due)
-            except StoreError as error:
-                _log.warning("turns not renewed", extra={"code": error.code})
-                continue
-            if is_due:
+            if await self._attend(is_due) and is_due:
                 renew_at = loop.time() + limits.TURN_RENEW_SECONDS
 
-    async def _attend(self, is_due: bool) -> None:
+    async def _attend(self, is_due: bool) -> bool:
+        """Whether all tenants could be attended to; where the rows of one cannot be reached, the others are."""
         by_tenant: dict[Uid, list[TurnRun]] = defaultdict(list)
         for run in self._runs.values():
             by_tenant[run.turn.tenant_id].append(run)
+        is_done = True
         for tenant_id, runs in by_tenant.items():
-            if is_due:
-                held = await self._store.turns.renew(tenant_id, self.node, limits.TURN_LEASE_SECONDS)
-                for run in runs:
-                    if run.turn.id not in held and not run.is_ending:
-                        run.lose(is_deleted=False)
-                await self._close_strays(tenant_id, held)
-            stopping = await self._store.turns.stopping(tenant_id, self.node)
+            try:
+                await self._attend_to(tenant_id, runs, is_due)
+            except StoreError as error:
+                _log.warning("turns not renewed", extra={"code": error.code})
+                is_done = False
+        return is_done
+
+    async def _attend_to(self, tenant_id: Uid, runs: Sequence[TurnRun], is_due: bool) -> None:
+        if is_due:
+            held = await self._store.turns.renew(tenant_id, self.node, limits.TURN_LEASE_SECONDS)
             for run in runs:
-                if run.turn.id in stopping:
-                    run.stop()
+                if run.turn.id not in held and not run.is_ending:
+                    run.lose(is_deleted=False)
+            await self._close_strays(tenant_id, held)
+        stopping = await self._store.turns.stopping(tenant_id, self.node)
+        for run in runs:
+            if run.turn.id in stopping:
+                run.stop()
 
     async def _close_strays(self, tenant_id: Uid, held: set[Uid]) -> None:
         """Close what is renewed as this process's and runs nowhere in it, seen twice: the first may be on its way."""
@@ -290,20 +298,27 @@ class Turns:
         while True:
             await asyncio.sleep(limits.TURN_REAP_SECONDS)
             try:
-                for tenant_id, turn_id in await self._store.turns.expired(limits.TURN_REAP_TURNS):
-                    await self.close_dead(tenant_id, turn_id)
+                expired = await self._store.turns.expired(limits.TURN_REAP_TURNS)
             except StoreError as error:
-                _log.warning("dead turns not closed", extra={"code": error.code})
+                _log.warning("dead turns not found", extra={"code": error.code})
+                continue
+            for tenant_id, turn_id in expired:
+                try:
+                    await self.close_dead(tenant_id, turn_id)
+                except StoreError as error:  # the next is closed all the same
+                    _log.warning("a dead turn was not closed", extra={"code": error.code})
 
     async def close(self) -> None:
         """End all turns of this process as interrupted, keeping their texts; no turn starts any more."""
         self._is_closed = True
         for run in list(self._runs.values()):
             run.stop(INTERRUPTED)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=limits.STOP_GRACE_SECONDS / 2)
-            for task in late:
-                task.cancel()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + limits.STOP_GRACE_SECONDS / 2
+        while (under_way := [task for task in self._tasks if not task.done()]) and (left := ends - loop.time()) > 0:
+            await asyncio.wait(under_way, timeout=left)  # a claim that was under way begins a turn, to be ended too
+        for task in under_way:
+            task.cancel()
 
     @property
     def count(self) -> int:

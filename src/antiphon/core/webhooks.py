@@ -22,12 +22,14 @@ from antiphon.domain.errors import InvalidInput, NotFound, StoreError
 from antiphon.domain.ids import Uid, new_uid7, text_of
 from antiphon.domain.webhooks import (
     EVENTS,
+    HONCHO_EVENTS,
     Delivery,
     Outcome,
     Webhook,
     event_id,
     made_from,
     parse_secret,
+    plain_signature_of,
     secret_of,
     signature_of,
 )
@@ -63,8 +65,8 @@ class Webhooks:
         Raises InvalidInput, LimitExceeded, TenantNotFound.
         """
         check_url(url)
-        unknown = [event for event in events if event not in EVENTS]
-        if unknown or not events:
+        known = HONCHO_EVENTS if tuple(events) == HONCHO_EVENTS else EVENTS
+        if not events or not set(events) <= set(known):
             raise InvalidInput(f"a list of at least one of {', '.join(EVENTS)}", field="events")
         if secret is not None and parse_secret(secret) is None:
             raise InvalidInput(
@@ -72,7 +74,7 @@ class Webhooks:
                 field="secret",
             )
         kept = secret or made_from(self._instance_secret)
-        wanted = tuple(event for event in EVENTS if event in events)
+        wanted = tuple(event for event in known if event in events)
         webhook = Webhook(new_uid7(), tenant_id, url, wanted, kept, times.now())
         await self._store.webhooks.create(webhook)
         return webhook, secret_of(webhook, self._instance_secret) or ""
@@ -197,6 +199,8 @@ class Webhooks:
             "webhook-timestamp": str(seconds),
             "webhook-signature": signature_of(secret, name, seconds, body),
         }
+        if webhook.events == HONCHO_EVENTS:
+            headers["x-honcho-signature"] = plain_signature_of(self._instance_secret, body)
         return await sender.send(webhook.url, headers, body)
 
     async def list(self, tenant_id: Uid) -> list[Webhook]:

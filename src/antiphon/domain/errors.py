@@ -30,6 +30,9 @@ There is no HTTP status and no wire text here: each dialect has one table from `
     │   ├── ChatHasActiveConnections
     │   ├── ChatHasActiveTurn
     │   ├── PlanChanged              what a plan spoke of is not what is there now
+    │   ├── UndoIdTaken              an id of what is to be put back names something else by now
+    │   ├── UndoParentDeleted        what it belonged to has been deleted since
+    │   ├── UndoTooLate              the deletion is not, or no longer, within its window
     │   ├── TurnOver                 the turn has ended, or its chat is gone: nothing may be added
     │   ├── TurnStillRunning         the turn was told to stop and has not ended in time
     │   ├── SandboxNotActive         what is asked for needs one, and the session has none
@@ -238,6 +241,24 @@ class PlanChanged(Conflict):
     """What would be deleted is not what the plan said."""
 
     code = "plan_changed"
+
+
+class UndoIdTaken(Conflict):
+    """An id of what was deleted has been taken since."""
+
+    code = "undo_id_taken"
+
+
+class UndoParentDeleted(Conflict):
+    """What it belonged to has been deleted since: undo that first."""
+
+    code = "undo_parent_deleted"
+
+
+class UndoTooLate(Conflict):
+    """The deletion is final, or cannot be undone."""
+
+    code = "undo_too_late"
 
 
 class TurnOver(Conflict):

@@ -89,6 +89,11 @@ def read_text(text: str) -> KeyText | None:
     return KeyText(raw[:16], raw[16:32], raw[32:])
 
 
+def is_key_text(text: str) -> bool:
+    """Whether a text begins as those of keys do."""
+    return text.startswith(_PREFIX)
+
+
 def show_id(key_id: Uid) -> str:
     """A key's id as people see it: `key_` and a UUID."""
     return f"key_{text_of(key_id)}"

@@ -25,6 +25,10 @@ TURN_ENDED, MESSAGE_APPENDED = "turn.ended", "message.appended"
 EVENTS = (DELETION_DETACHED, DELETION_DONE, TURN_ENDED, MESSAGE_APPENDED)
 """All that a webhook can be told of."""
 
+QUEUE_EMPTY, TEST_EVENT = "queue.empty", "test.event"
+HONCHO_EVENTS = (QUEUE_EMPTY, TEST_EVENT)
+"""What webhooks made on Honcho's wire are told of; their deliveries are signed as there, too (`plain_signature_of`)."""
+
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 """The states of a delivery. `failed`: given up, until somebody has it sent again."""
 
@@ -133,6 +137,11 @@ def secret_of(webhook: Webhook, instance_secret: str) -> str | None:
         return None
     made = hmac.new(instance_secret.encode(), b"webhook\0" + webhook.tenant_id + webhook.id, hashlib.sha256).digest()
     return SECRET_PREFIX + b64encode(made).decode()
+
+
+def plain_signature_of(instance_secret: str, body: bytes) -> str:
+    """The header `x-honcho-signature`: HMAC-SHA256 of the body under the instance's secret, in hexadecimal digits."""
+    return hmac.new(instance_secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def signature_of(secret: str, message_id: str, seconds: int, body: bytes) -> str:

@@ -15,6 +15,14 @@ def check_copy(count: int, characters: int) -> None:
         raise LimitExceeded(f"messages of at most {limits.COPY_CHARACTERS} characters are copied at once")
 
 
+def check_clone(count: int, characters: int) -> None:
+    """Raises LimitExceeded for a session that is too large to be copied in one transaction."""
+    if count > limits.CLONE_MESSAGES or characters > limits.CLONE_CHARACTERS:
+        raise LimitExceeded(
+            f"sessions of at most {limits.CLONE_MESSAGES} messages and {limits.CLONE_CHARACTERS} characters are cloned"
+        )
+
+
 def draft_of(message: Message) -> Draft:
     """The same said elsewhere, at the same time; its ids stay behind."""
     return Draft(

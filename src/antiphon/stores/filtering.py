@@ -20,11 +20,11 @@ from antiphon.domain.filters import (
     ORDERS,
     All,
     Contained,
+    FieldTest,
     Filter,
     KeyTest,
     Not,
     Some,
-    FieldTest,
 )
 
 _WHERE, _WAY = "/* where */ true", "/* way */"

@@ -80,6 +80,7 @@ GRAPH: tuple[Limb, ...] = (
         husk="id IS NULL",
     ),
     Limb("messages", CASCADE, (Edge("chats", "chat_key", "key"), Edge("participants", "author_id", "id"))),
+    Limb("quiet_messages", CASCADE, (Edge("chats", "chat_key", "key"),)),
     Limb("reads", CASCADE, (Edge("chats", "chat_key", "key"), Edge("participants", "participant_id", "id"))),
     Limb("connections", CASCADE, (Edge("chats", "chat_key", "key"), Edge("participants", "participant_id", "id"))),
     Limb("turns", CASCADE, (Edge("chats", "chat_key", "key"),)),

@@ -1,7 +1,8 @@
 """The events of one turn in memory, and those who follow them.
 
 A follower has a place in the one list, not a queue of its own: publishing costs nothing but waking those who wait, and
-a slow follower holds back nobody. How far behind it may be is bounded (`check`).
+a slow follower holds back nobody. How much it takes at once is bounded, so that a late one does not fill its buffer
+with a whole turn, and so is how far behind it may fall (`check`).
 """
 
 from __future__ import annotations
@@ -71,8 +72,10 @@ class MemoryChannel:
         return follower
 
     def leave(self, follower: MemoryFollower) -> None:
-        """Forget a follower."""
-        self.followers.discard(follower)
+        """Forget a follower; one that has left already leaves nothing behind that could be noted again."""
+        if follower not in self.followers:
+            return
+        self.followers.remove(follower)
         if not self.followers and self._on_idle is not None:
             self._on_idle()
 
@@ -97,6 +100,7 @@ class MemoryFollower:
         self._has_ended = False
         self._is_silent = False
         self._took_at = asyncio.get_running_loop().time()
+        self._backlog = max(channel.count, channel.turn.event_count)
 
     @property
     def turn(self) -> Turn:
@@ -112,6 +116,11 @@ class MemoryFollower:
     def behind(self) -> int:
         """How many events it could take; less than none when it waits for a later one."""
         return (self._channel.stored if self._is_stored_only else self._channel.count) - self._next
+
+    @property
+    def _fallen_behind(self) -> int:
+        """How many events have come that it has not taken, since it had them all or was told of a turn so far."""
+        return self.behind - max(0, self._backlog - self._next)
 
     def close(self) -> None:
         """See the port."""
@@ -152,6 +161,8 @@ class MemoryFollower:
             if (records := self._take()) or self._is_silent:
                 self._is_silent = False
                 self._is_paused = not write(records)
+                if self.behind > 0:
+                    await asyncio.sleep(0)  # a long turn that is told anew keeps nobody waiting
             elif self._channel.is_closed:
                 return
             else:
@@ -162,11 +173,12 @@ class MemoryFollower:
                     self._waiter = self._write = None
 
     def _take(self) -> Sequence[Record]:
+        """The next events, FOLLOWER_EVENTS_TAKEN at most."""
         records = self._channel.records
         lost = self._channel.lost
         if self._next in lost:
             self._next = lost.stop
-        stop = self._next + self.behind
+        stop = self._next + min(self.behind, limits.FOLLOWER_EVENTS_TAKEN)
         taken = records[self._next : max(0, min(stop, lost.start) if self._next < lost.start else stop)]
         if not taken and self._channel.is_closed and records and not self._has_ended and self._next > len(records):
             taken = records[-1:]  # it asked for what was lost in a crash: the end is what it has not had
@@ -177,14 +189,21 @@ class MemoryFollower:
 
     def wake(self) -> None:
         """There is something new: written at once by who can, else the follower's task is told."""
+        if self._waiter is None or self._waiter.done():
+            return
+        if not self._is_paused:
+            self._backlog = max(self._backlog, self._channel.count)
         write = None if self._is_paused or self._channel.is_closed else self._write
         if write is not None and (records := self._take()):
             self._took_at = asyncio.get_running_loop().time()
-            if write(records):
+            try:
+                self._is_paused = not write(records)
+            except Exception as fault:  # noqa: BLE001  it is this follower's, not the turn's nor the others'
+                self._waiter.set_exception(fault)
                 return
-            self._is_paused = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            if not self._is_paused and self.behind <= 0:
+                return
+        self._waiter.set_result(None)
 
     def check(self, now: float) -> None:
         """See the channel."""
@@ -194,7 +213,7 @@ class MemoryFollower:
                 self._is_silent = True
                 self.wake()
             return
-        if self.behind > limits.FOLLOWER_EVENTS_BEHIND or idle >= limits.FOLLOWER_STALL_SECONDS:
+        if self._fallen_behind > limits.FOLLOWER_EVENTS_BEHIND or idle >= limits.FOLLOWER_STALL_SECONDS:
             self._is_cut = True
             self.close()  # whoever keeps it may never come back to do that
             self._on_cut()

@@ -149,6 +149,10 @@ class _Mirror:
                 return
             except StoreError as error:  # "could not find out" is not "nothing there"
                 _log.warning("a turn cannot be read", extra={"code": error.code})
+            except Exception as fault:  # noqa: BLE001  whoever follows must not wait for what will never come
+                _log.error("a turn cannot be told", extra={"fault": type(fault).__name__})
+                self.channel.close()
+                return
             await asyncio.sleep(limits.FOLLOW_POLL_SECONDS)
 
     async def _read(self, turn: Turn) -> bool:
@@ -158,6 +162,7 @@ class _Mirror:
         for chunk in chunks:
             self.channel.publish(decode_events(chunk.body)[self.channel.count - chunk.first :])
             self.channel.confirm(self.channel.count)
+            await asyncio.sleep(0)  # a store that never waits would keep everybody else waiting
         if self.channel.count < now.event_count and chunks:
             return True
         if now.state != RUNNING:

@@ -13,12 +13,12 @@ _BYTES = 32
 _CHARACTERS_MIN = 24
 
 
-def read_or_make(data_dir: Path) -> str:
-    """The secret in the directory, made when there is none: durable on return, whole or not there at all.
+def read_or_make(data_dir: Path, name: str = FILE_NAME) -> str:
+    """The secret in a file of the directory, made when there is none: durable on return, whole or not there at all.
 
     Of processes that start at once all get the same. Raises StoreUnavailable when the directory cannot be used.
     """
-    path = data_dir / FILE_NAME
+    path = data_dir / name
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

@@ -250,6 +250,17 @@ async def test_refusal__a_tool_that_gives_no_answer(
     assert not any("private" in f"{vars(record)}" for record in caplog.records if record.name.startswith("antiphon"))
 
 
+async def test_refusal__tools_that_say_too_much_together(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be as long as that; what they say stays in the message, and is sent with every step."""
+    monkeypatch.setattr(limits, "TURN_TOOL_BYTES", 24)
+    events = await take(agent, '[[tool=double calls=3 args={"n":1}]]', Doubler(lambda: "x" * 8))
+    answers = [event for event in events if isinstance(event, CallAnswered | CallRefused)]
+    assert [type(answer) for answer in answers] == [CallAnswered, CallAnswered, CallRefused]
+    assert isinstance(answers[2], CallRefused)
+    assert "longer than 24 bytes" in answers[2].error
+    assert text_of(events) == "The tool has answered."
+
+
 async def test_client__its_tool_ends_the_turn(agent: Agent, model: ScriptedModel) -> None:
     tool = Doubler(is_answered_by_client=True)
     events = await take(agent, '[[tool=double args={"n":1}]]', tool)

@@ -1,11 +1,11 @@
-"""Faults at every point of a turn: nothing acknowledged is lost, nothing comes after an end, nothing is left running."""
+"""Faults at every point of a turn: nothing acknowledged is lost, nothing comes after an end, nothing goes on."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,7 +18,7 @@ from antiphon.domain.participants import PEER
 from antiphon.domain.turns import COMPLETED, FAILED, INTERRUPTED, STOPPED
 from antiphon.stores.sqlite.store import SqliteStore
 from antiphon.streams.live import LiveStreams
-from tests.unit.core.turn_stage import ACTS, WHOLE, HaltingAgent, Hold, Scene, Stage, outcome, until
+from tests.unit.core.turn_stage import ACTS, PATIENCE_SECONDS, WHOLE, HaltingAgent, Hold, Scene, Stage, outcome, until
 from tests.unit.core.watched_store import WatchedStore
 
 EVERYWHERE: list[int | None] = [*range(len(ACTS) + 1), None]
@@ -126,7 +126,7 @@ async def test_a_late_writer_brings_nothing_back(
     stage: Stage,
     name: str,
     is_after: bool,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each call of a turn waits at the store while its chat is deleted."""
     monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
@@ -154,7 +154,7 @@ async def test_who_closes_for_the_dead_brings_nothing_back(
     stage: Stage,
     name: str,
     is_after: bool,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = await leave_for_dead(stage, monkeypatch)
     hold = Hold(stage.store, name, is_after=is_after)
@@ -197,6 +197,23 @@ async def test_of_many_who_close_for_the_dead_one_does(stage: Stage, monkeypatch
     await stage.settle()
 
 
+def unreadable(_: str) -> NoReturn:
+    """As what a newer version has written."""
+    raise ValueError("unforeseen")
+
+
+async def test_events_that_cannot_be_read_hold_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows from another process ends without an end, and asks again."""
+    monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
+    scene = await stage.begin(20, await stage.new_chat())
+    monkeypatch.setattr("antiphon.streams.live.decode_events", unreadable)
+    afar = await stage.follow(scene.turn, elsewhere(stage))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.gather(afar.task, return_exceptions=True)
+    assert scene.durable.events
+    await stage.settle()
+
+
 class Deaf(HaltingAgent):
     """An agent that does not end when it is cancelled."""
 
@@ -219,7 +236,7 @@ async def test_an_agent_that_does_not_end_ends_nothing_but_itself(
 ) -> None:
     """The turn is over for everybody; what the agent still says is nobody's."""
     monkeypatch.setattr(limits, "TURN_STOP_SECONDS", 1)
-    stage.agent = stage.turns._agent = deaf = Deaf()  # type: ignore[assignment]
+    stage.agent = stage.turns._agent = deaf = Deaf()
     chat = await stage.new_chat()
     turn = (await stage.turns.start(stage.tenant_id, stage.question(chat))).turn
     hearing = await stage.follow(turn)
@@ -310,7 +327,7 @@ async def test_a_write_of_which_nobody_heard(
     name: str,
     is_done: bool,
     halt_at: int | None,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection broke before or after it was done: the turn goes on, and has everything once."""
     stage.write_each_event(monkeypatch)

@@ -54,11 +54,11 @@ class _WatchedNoun:
     def __getattr__(self, verb: str) -> Any:
         name, method = f"{self._noun}.{verb}", getattr(self._target, verb)
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **more: Any) -> Any:
             self._watched.calls.append(name)
             if (disturb := self._watched.before.get(name)) is not None:
                 await disturb(*args)
-            result = await method(*args)
+            result = await method(*args, **more)
             if (disturb := self._watched.after.get(name)) is not None:
                 await disturb(*args)
             return result

@@ -14,10 +14,26 @@ from jsonschema import Draft202012Validator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from antiphon.api.lexicon.asyncapi import socket_document
+
 CHATS = "/api/v1/chats"
 NEVER = "00000000-0000-4000-8000-000000000000"
 CLOSED = "(closed)"
 Event = dict[str, Any]
+
+
+SOCKET_DOCUMENT = socket_document()
+EVENT = Draft202012Validator(
+    {
+        "oneOf": [
+            {"$ref": f"#/components/schemas/{reference['$ref'].rpartition('/')[2]}", "unevaluatedProperties": False}
+            for reference in SOCKET_DOCUMENT["operations"]["tell"]["messages"]
+        ],
+        "components": SOCKET_DOCUMENT["components"],
+    },
+    format_checker=Draft202012Validator.FORMAT_CHECKER,
+)
+"""Every event that any test meets is held against the AsyncAPI document: its fields, all of them and no others."""
 
 
 def check_error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -137,6 +153,7 @@ class Phone:
             frame = closed.rcvd
             return {"event_type": CLOSED, "code": frame and frame.code, "reason": frame and frame.reason}
         event: Event = json.loads(text)
+        EVENT.validate(event)
         return event
 
     async def take(self, count: int) -> list[Event]:

@@ -111,7 +111,7 @@ class Document:
         if response.status_code == 204 or response.request.method == "HEAD":
             return
         assert response.headers["content-type"] in content, content.keys()
-        if "json" in response.headers["content-type"]:
+        if response.headers["content-type"] in {"application/json", "application/problem+json"}:
             schema = content[response.headers["content-type"]]["schema"]
             Draft202012Validator({**schema, "components": self.content["components"]}).validate(response.json())
 

@@ -376,7 +376,7 @@ async def test_a_mode_that_there_is_not(ours: Caller, chat: str, params: dict[st
     assert await is_there(ours, chat)
 
 
-@pytest.mark.parametrize("params", [{"export": "jsonl"}, {"mod": "after"}])
+@pytest.mark.parametrize("params", [{"exports": "jsonl"}, {"mod": "after"}])
 async def test_a_parameter_that_there_is_not_deletes_nothing(ours: Caller, chat: str, params: dict[str, str]) -> None:
     problem(await ours.ask("DELETE", chat_path(chat), params=params), 400, "unknown_field")
     assert await is_there(ours, chat)

@@ -158,6 +158,25 @@ async def test_head_has_the_head_and_keeps_nothing(
     assert instance.streams._own == {}
 
 
+async def test_a_tenant_has_so_many_streams(
+    ann: Caller, open_call: Open, instance: Instance, gate: asyncio.Event, session: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Who is refused has begun nothing; a place is free again when its stream is over."""
+    monkeypatch.setattr(limits, "FOLLOWERS_PER_TENANT", 1)
+    other = good(await ann.post("/api/sessions", {}))
+    await ann.post("/api/sandbox", {"sessionId": other["session"]["id"]})
+    first = await begun(open_call, ann, session, "[[tokens=1]]")
+    refused(await ann.get(stream_of(session)), 429, "Too many connections")
+    chat_id = other["chat"]["id"]
+    refused(await ann.post("/api/chat", {"id": chat_id, "messages": [user("Hi")]}), 429, "Too many connections")
+    assert instance.turns.count == 1
+    gate.set()
+    await first.rest()
+    await finish(instance)
+    assert (await ask(ann, {"id": chat_id, "messages": [user("Hi")]})).text == "You said: Hi"
+
+
 async def test_silence_is_told_by_a_comment(
     ann: Caller, open_call: Open, gate: asyncio.Event, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

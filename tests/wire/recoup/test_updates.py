@@ -184,7 +184,7 @@ async def test_a_bad_change_of_a_chat_changes_nothing(
     ann: Caller, session: dict[str, Any], content: bytes, text: str
 ) -> None:
     path = chat_path(session, session["chat"]["id"])
-    refused(await patch(ann, path, content=content), 400, text)
+    expect(await patch(ann, path, content=content), 400, {"status": "error", "error": text})
     assert good(await ann.get(path))["chat"] == session["chat"]
 
 

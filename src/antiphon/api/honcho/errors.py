@@ -31,6 +31,18 @@ class AdminOnly(AntiphonError):
     code = "admin_only"
 
 
+class TooLarge(InvalidInput):
+    """The file, or its text, is larger than allowed."""
+
+    code = "file_too_large"
+
+
+class UnsupportedType(InvalidInput):
+    """Files of that type are not read."""
+
+    code = "unsupported_type"
+
+
 _SESSION, _WORKSPACE = "Session not found", "Workspace not found"
 _OUT_OF_REACH = "The token does not reach this far"
 
@@ -43,10 +55,12 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "invalid_request": (422, None),
     "malformed_body": (422, None),
     "body_too_large": (413, None),
+    "file_too_large": (413, None),
+    "unsupported_type": (415, None),
     "authentication_failed": (401, "A valid bearer token is needed"),
     "access_denied": (401, _OUT_OF_REACH),
     "admin_only": (401, None),
-    "not_found": (404, "Not found"),
+    "not_found": (404, None),
     "tenant_not_found": (404, _WORKSPACE),
     "participant_not_found": (404, "Peer not found"),
     "session_not_found": (404, _SESSION),
@@ -68,6 +82,9 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "turn_over": (409, None),
     "turn_still_running": (504, None),
     "plan_changed": (409, None),
+    "undo_id_taken": (409, None),
+    "undo_parent_deleted": (409, None),
+    "undo_too_late": (409, None),
     "tenant_has_sessions": (409, "The workspace has active sessions: delete all sessions first"),
     "limit_exceeded": (400, None),
     "rate_limit_exceeded": (429, None),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import pydantic
 
 from antiphon.api.honcho import wire
-from antiphon.api.honcho.bodies import is_json, model_of, read_optional_body
+from antiphon.api.honcho.bodies import is_json, model_of, read_body, read_optional_body
 from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
-from antiphon.api.honcho.filters import refuse_filters
+from antiphon.api.honcho.filters import MESSAGE, list_filter
+from antiphon.api.honcho.memory_wire import MessageUpdate
 from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_name
 from antiphon.api.honcho.speakers import check_speakers, is_name
+from antiphon.api.honcho.uploads import UploadForm, read_upload
 from antiphon.api.honcho.workspaces import check_reasoning
 from antiphon.api.http import Reply, Request, check_containers, json_reply
-from antiphon.api.routing import Route
+from antiphon.api.routing import Content, Route
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
@@ -26,6 +28,8 @@ from antiphon.domain.errors import ChatNotFound, MessageNotFound, SessionIdTaken
 from antiphon.domain.ids import parse_short
 from antiphon.domain.keys import Principal
 from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
+
+T = TypeVar("T")
 
 PATH = "/v3/workspaces/{workspace_id}/sessions/{session_id}/messages"
 
@@ -46,6 +50,8 @@ class _Batch(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Batch).decode
 _read_time = pydantic.TypeAdapter(datetime).validate_python
+_TIME = pydantic.TypeAdapter(Annotated[datetime, pydantic.AfterValidator(wire.check_moment)]).validate_python
+_METADATA = pydantic.TypeAdapter(wire.Metadata).validate_json
 
 
 class Messages:
@@ -66,7 +72,7 @@ class Messages:
                 self.list,
                 "The messages of a session in the order of storing.",
                 {200: wire.Page[wire.Message], **BODY_REFUSALS},
-                wire.ListOptions,
+                wire.MessageGet,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
@@ -77,6 +83,22 @@ class Messages:
                 "One message.",
                 {200: wire.Message, 404: wire.Refusal, **REFUSALS},
             ),
+            Route(
+                "POST",
+                f"{PATH}/upload",
+                self.upload,
+                "Store the text of a file as messages.",
+                {**stored, 415: wire.Refusal},
+                Content(UploadForm, "multipart/form-data"),
+            ),
+            Route(
+                "PUT",
+                f"{PATH}/{{message_id}}",
+                self.update,
+                "Replace the metadata of a message.",
+                {200: wire.Message, 404: wire.Refusal, **BODY_REFUSALS},
+                MessageUpdate,
+            ),
         ]
 
     async def append(self, request: Request) -> Reply:
@@ -84,10 +106,16 @@ class Messages:
         principal = await self._reach.identify(request)
         session_id, name = request.params["session_id"], request.params["workspace_id"]
         check_session_write(principal, session_id)
-        drafts = await self._read_batch(request)
+        drafts, quiet = await self._read_batch(request)
 
         async def store(workspace: Workspace) -> list[Message]:
-            return await self._store(principal, workspace, session_id, drafts)
+            stored = await self._store(principal, workspace, session_id, drafts)
+            if quiet:
+                chat = await self._instance.chats.find_of_single(workspace.id, session_id)
+                ids = [stored[place].id for place in quiet]
+                if chat is not None:
+                    await self._instance.store.conclusions.keep_quiet(workspace.id, chat.key, ids)
+            return stored
 
         stored = await self._reach.in_workspace(principal, name, store)
         return json_reply(201, wire.show_messages(stored, session_id, name))
@@ -121,31 +149,58 @@ class Messages:
             raise ChatNotFound
         return await self._instance.messages.append(workspace.id, chat.key, drafts)
 
-    async def _read_batch(self, request: Request) -> list[Draft]:
-        """The batch as drafts of users. Raises InvalidRequest, with the entries that pydantic finds."""
+    async def upload(self, request: Request) -> Reply:
+        """POST …/messages/upload: metadata and time that cannot be read are left out."""
+        principal = await self._reach.identify(request)
+        session_id, name = request.params["session_id"], request.params["workspace_id"]
+        check_session_write(principal, session_id)
+        sent = await read_upload(request)
+        metadata, moment = _lenient(_METADATA, sent.metadata), _lenient(_TIME, sent.created_at)
+        text = (wire.object_text(metadata) if metadata else None) or "{}"
+        at = None if moment is None else wire.moment_of(moment)
+        drafts = [Draft(sent.peer_id, USER, piece, metadata=text, created_at=at) for piece in sent.pieces]
+        stored: list[Message] = []
+        for first in range(0, len(drafts), limits.MESSAGES_PER_APPEND):
+            batch = drafts[first : first + limits.MESSAGES_PER_APPEND]
+
+            async def store(workspace: Workspace, batch: list[Draft] = batch) -> list[Message]:
+                return await self._store(principal, workspace, session_id, batch)
+
+            stored += await self._reach.in_workspace(principal, name, store)
+        return json_reply(201, wire.show_messages(stored, session_id, name))
+
+    async def _read_batch(self, request: Request) -> tuple[list[Draft], list[int]]:
+        """The batch as drafts of users, and the places of those that say that nothing is to be derived from them.
+
+        Raises InvalidRequest, with the entries that pydantic finds.
+        """
         raw = await request.body()
         if is_json(request) and (drafts := read_fast(raw)) is not None:
-            return drafts
+            return drafts, []
         batch = model_of(request, wire.MessageBatchCreate, raw)
         for place, message in enumerate(batch.messages):
             if message.configuration is not None:
                 where: list[str | int] = ["body", "messages", place, "configuration"]
                 await check_reasoning(self._instance.messages, message.configuration.reasoning, where)
-        return [_draft_of(message) for message in batch.messages]
+        quiet = [place for place, message in enumerate(batch.messages) if is_quiet(message.configuration)]
+        return [_draft_of(message) for message in batch.messages], quiet
 
     async def list(self, request: Request) -> Reply:
         """POST …/messages/list."""
         principal = await self._reach.identify(request)
         found = await self._reach.readable_chat(principal, request)
         asked = read_part(request)
-        refuse_filters(await read_optional_body(request, wire.ListOptions))
+        wanted = list_filter(await read_optional_body(request, wire.MessageGet), MESSAGE)
         if found is None:
             return page_reply(asked, [], 0)
         workspace, chat = found
-        try:
-            page = await self._instance.messages.page(workspace.id, chat.key, asked.part)
-        except ChatNotFound:
-            return page_reply(asked, [], 0)
+        if wanted is not None:
+            page = await self._instance.lists.messages(workspace.id, workspace.name, chat.key, wanted, asked.part)
+        else:
+            try:
+                page = await self._instance.messages.page(workspace.id, chat.key, asked.part)
+            except ChatNotFound:
+                return page_reply(asked, [], 0)
         return page_reply(asked, wire.show_messages(page.items, chat.session_id, workspace.name), page.total)
 
     async def get(self, request: Request) -> Reply:
@@ -158,11 +213,40 @@ class Messages:
         message = await self._message(workspace, chat, request.params["message_id"])
         return json_reply(200, wire.show_message(message, chat.session_id, workspace.name))
 
+    async def update(self, request: Request) -> Reply:
+        """PUT …/messages/{message_id}: replaces the metadata where they are given."""
+        principal = await self._reach.identify(request)
+        check_session_write(principal, request.params["session_id"])
+        body = await read_body(request, MessageUpdate)
+        found = await self._reach.readable_chat(principal, request)
+        if found is None:
+            raise SessionNotFound
+        workspace, chat = found
+        message = await self._message(workspace, chat, request.params["message_id"])
+        if (metadata := wire.object_text(body.metadata)) is not None:
+            await self._instance.members.set_metadata(workspace.id, chat.key, message.id, metadata)
+            message = msgspec.structs.replace(message, metadata=metadata)
+        return json_reply(200, wire.show_message(message, chat.session_id, workspace.name))
+
     async def _message(self, workspace: Workspace, chat: Chat, message_id: str) -> Message:
         uid = parse_short(message_id)
         if uid is None:
             raise MessageNotFound
         return await self._instance.messages.get(workspace.id, chat.key, uid)
+
+
+def _lenient(read: Callable[[str], T], text: str | None) -> T | None:
+    """What a field of a form says; None when that cannot be read."""
+    try:
+        return None if text is None else read(text)
+    except (pydantic.ValidationError, ValueError, OverflowError):
+        return None
+
+
+def is_quiet(configuration: wire.MessageConfiguration | None) -> bool:
+    """Whether a message says of itself that nothing is to be derived from it."""
+    reasoning = configuration.reasoning if configuration is not None else None
+    return reasoning is not None and reasoning.enabled is False
 
 
 def read_fast(raw: bytes) -> list[Draft] | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from pydantic import BaseModel, Field
@@ -45,6 +44,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 _FIRST = Asked(1, _SIZE, is_reversed=False)
 
+OPTIONAL_TEXT = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+"""The schema of a query parameter that is a text, or not there."""
+
 PAGE_QUERY = (
     Query("page", {"type": "integer", "minimum": 1, "default": 1}, "Which page, counted from 1."),
     Query(
@@ -78,22 +80,3 @@ def read_page(request: Request) -> Asked:
 def page_reply(asked: Asked, items: list[T], total: int) -> Reply:
     """200 with a page of what is to be shown."""
     return json_reply(200, Page(items, total, asked.page, asked.size, -(-total // asked.size)))
-
-
-class Made(Protocol):
-    """Anything with a moment of making."""
-
-    @property
-    def created_at(self) -> int:
-        """Microseconds."""
-        ...
-
-
-M = TypeVar("M", bound=Made)
-
-
-def page_of_few(asked: Asked, found: Sequence[M], order: Callable[[M], bytes], show: Callable[[M], object]) -> Reply:
-    """200 with a page of things that were found one by one; `order` is the id that grows with their making."""
-    rows = sorted(found, key=order, reverse=asked.is_reversed)
-    part = asked.part
-    return page_reply(asked, [show(row) for row in rows[part.offset : part.offset + part.limit]], len(rows))

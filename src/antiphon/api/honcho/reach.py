@@ -7,6 +7,7 @@
 | a workspace and its lists | any | its own | – | – |
 | get or make a peer | any | any | itself | any, and changes none that is there |
 | get or make a session | any | any | a new one, or one it is a member of | its own |
+| all else of a peer | any | any | itself | – |
 | change a session, add messages | any | any | – | its own |
 | read a session | any | any | while it is a member | its own |
 
@@ -22,6 +23,7 @@ import msgspec
 
 from antiphon.api.auth import authenticate, bearer_of
 from antiphon.api.honcho.errors import AdminOnly
+from antiphon.api.honcho.tokens import Tokens, is_token
 from antiphon.api.http import Request
 from antiphon.core.instance import Instance
 from antiphon.domain.chats import Chat
@@ -45,15 +47,20 @@ class Workspace(msgspec.Struct, frozen=True):
 class Reach:
     """Judges tokens, and finds the workspaces and sessions that they may use."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, tokens: Tokens) -> None:
         self._instance = instance
+        self._tokens = tokens
 
     async def identify(self, request: Request) -> Principal:
         """Who is calling, by the bearer token alone. Raises AuthenticationFailed.
 
         A token that speaks for another workspace than that of the path is out of reach whatever it asks.
         """
-        principal = await authenticate(self._instance, request, bearer_of(request))
+        text = bearer_of(request)
+        if text is not None and self._instance.everybody is None and is_token(text):
+            principal = request.principal = await self._tokens.principal(text)
+        else:
+            principal = await authenticate(self._instance, request, text)
         workspace = request.params.get("workspace_id")
         if workspace is not None:
             check_workspace(principal, workspace)
@@ -166,6 +173,13 @@ def check_peer(principal: Principal, name: str) -> None:
     """Raises AccessDenied when a peer's token names another peer."""
     if principal.scope == PARTICIPANT and principal.participant_name != name:
         raise AccessDenied
+
+
+def check_own_peer(principal: Principal, name: str) -> None:
+    """Raises AccessDenied unless the token reaches all that is known of that peer."""
+    if principal.scope == SESSION:
+        raise AccessDenied
+    check_peer(principal, name)
 
 
 def check_session(principal: Principal, session_id: str) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+
 from antiphon.api import openapi
 from antiphon.api.dialect import Dialect
 from antiphon.api.honcho import errors, messages
+from antiphon.api.honcho.conclusions import Conclusions
+from antiphon.api.honcho.keys import Keys
+from antiphon.api.honcho.members import Members
+from antiphon.api.honcho.memory import Memory
 from antiphon.api.honcho.messages import Messages
 from antiphon.api.honcho.peers import Peers
+from antiphon.api.honcho.queue import Queue
 from antiphon.api.honcho.reach import Reach
+from antiphon.api.honcho.reads import Reads
+from antiphon.api.honcho.scopes import Scopes
 from antiphon.api.honcho.sessions import Sessions
+from antiphon.api.honcho.tokens import Tokens
+from antiphon.api.honcho.webhooks import Webhooks
 from antiphon.api.honcho.workspaces import Workspaces
 from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.routing import MethodNotAllowed, Route, RouteTable
@@ -22,17 +33,29 @@ _DESCRIPTION = (
 
 
 class Honcho(Dialect):
-    """Version 3 of Honcho's HTTP API over an instance: workspace = tenant, peer = participant, session = session."""
+    """Version 3 of Honcho's HTTP API over an instance: workspace = tenant, peer = participant, session = session.
+
+    `jwt_secret` is what its tokens are signed with; without it one that nobody knows afterwards.
+    """
 
     name = "honcho"
 
-    def __init__(self, instance: Instance) -> None:
-        reach = Reach(instance)
+    def __init__(self, instance: Instance, jwt_secret: str | None = None) -> None:
+        tokens = Tokens(instance, jwt_secret or secrets.token_urlsafe())
+        reach = Reach(instance, tokens)
         nouns = (
             Workspaces(instance, reach),
             Peers(instance, reach),
             Sessions(instance, reach),
+            Members(instance, reach),
             Messages(instance, reach),
+            Reads(instance, reach),
+            Memory(instance, reach),
+            Conclusions(instance, reach),
+            Scopes(instance, reach),
+            Webhooks(instance, reach),
+            Queue(instance, reach),
+            Keys(instance, reach, tokens),
         )
         document = Route("GET", "/v3/openapi.json", self.document, "This document.", {200: dict}, is_public=True)
         self.routes = RouteTable([*(route for noun in nouns for route in noun.routes()), document])

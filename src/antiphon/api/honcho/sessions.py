@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import read_body, read_optional_body
 from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
-from antiphon.api.honcho.filters import wanted_ids
-from antiphon.api.honcho.pages import LIST_QUERY, PAGE_QUERY, page_of_few, page_reply, read_page, read_part
+from antiphon.api.honcho.filters import SESSION, list_filter
+from antiphon.api.honcho.pages import LIST_QUERY, OPTIONAL_TEXT, page_reply, read_part
 from antiphon.api.honcho.reach import (
     Reach,
     Workspace,
@@ -15,13 +17,14 @@ from antiphon.api.honcho.reach import (
     check_whole_workspace,
     owner_name,
 )
-from antiphon.api.honcho.speakers import check_speakers
+from antiphon.api.honcho.speakers import check_speakers, is_name
 from antiphon.api.honcho.workspaces import check_configuration
 from antiphon.api.http import Reply, Request, json_reply
-from antiphon.api.routing import Route
+from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
 from antiphon.domain.deletions import CANCEL
-from antiphon.domain.errors import SessionNotFound
+from antiphon.domain.errors import MessageNotFound, SessionIdTaken, SessionNotFound
+from antiphon.domain.ids import new_nano_id, parse_short
 from antiphon.domain.keys import PARTICIPANT, Principal
 from antiphon.domain.participants import Member
 from antiphon.domain.sessions import SINGLE, Session
@@ -41,6 +44,7 @@ class Sessions:
         one = f"{PATH}/{{session_id}}"
         broken = {400: wire.Refusal, 404: wire.Refusal, 409: wire.Refusal}
         made = {200: wire.Session, 201: wire.Session, **broken, **BODY_REFUSALS}
+        changed = {200: wire.Session, **broken, **BODY_REFUSALS}
         return [
             Route("POST", PATH, self.get_or_create, "Get a session, or make it.", made, wire.SessionCreate),
             Route(
@@ -49,17 +53,18 @@ class Sessions:
                 self.list,
                 "The sessions of a workspace, the oldest first.",
                 {200: wire.Page[wire.Session], **BODY_REFUSALS},
-                wire.ListOptions,
+                wire.SessionGet,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
+            Route("PUT", one, self.update, "Change a session, or make it.", changed, wire.SessionUpdate),
             Route(
-                "GET",
-                f"{one}/peers",
-                self.members,
-                "Who is a member now.",
-                {200: wire.Page[wire.Peer], **REFUSALS},
-                query=PAGE_QUERY,
+                "POST",
+                f"{one}/clone",
+                self.clone,
+                "Copy a session, or its part up to a message.",
+                {201: wire.Session, 400: wire.Refusal, 404: wire.Refusal, **REFUSALS},
+                query=(Query("message_id", OPTIONAL_TEXT, "The last message to be copied."),),
             ),
             Route(
                 "DELETE",
@@ -102,27 +107,44 @@ class Sessions:
         principal = await self._reach.identify(request)
         check_whole_workspace(principal)
         asked = read_part(request)
-        ids = wanted_ids(await read_optional_body(request, wire.ListOptions), has_activity=True)
+        wanted = list_filter(await read_optional_body(request, wire.SessionGet), SESSION)
         workspace = await self._reach.find_workspace(principal, request.params["workspace_id"])
         if workspace is None:
             return page_reply(asked, [], 0)
-        if ids is None:
+        if wanted is None:
             rows, total = await self._instance.sessions.list_single(workspace.id, asked.part)
-            return page_reply(asked, [wire.show_session(row, workspace.name) for row in rows], total)
-        found = [row for one in ids if (row := await self._instance.sessions.find(workspace.id, one)) is not None]
-        shown = [row for row in found if row.shape == SINGLE]
-        return page_of_few(asked, shown, lambda row: row.key, lambda row: wire.show_session(row, workspace.name))
+        else:
+            rows, total = await self._instance.lists.sessions(workspace.id, workspace.name, None, wanted, asked.part)
+        return page_reply(asked, [wire.show_session(row, workspace.name) for row in rows], total)
 
-    async def members(self, request: Request) -> Reply:
-        """GET …/sessions/{session_id}/peers."""
+    async def update(self, request: Request) -> Reply:
+        """PUT …/sessions/{session_id}: makes it when it is missing; replaces metadata, merges configuration."""
         principal = await self._reach.identify(request)
-        found = await self._reach.readable_session(principal, request)
-        asked = read_page(request)
-        if found is None:
-            return page_reply(asked, [], 0)
-        workspace, session = found
-        members, total = await self._instance.sessions.members(workspace.id, session, asked.part)
-        return page_reply(asked, [wire.show_peer(member, workspace.name) for member in members], total)
+        session_id, name = request.params["session_id"], request.params["workspace_id"]
+        check_session_write(principal, session_id)
+        body = await read_body(request, wire.SessionUpdate)
+        await check_configuration(self._instance.messages, body.configuration)
+        metadata, configuration = wire.object_text(body.metadata), wire.configuration_text(body.configuration)
+
+        async def put(workspace: Workspace) -> Session:
+            return await put_named(self._instance, principal, workspace, session_id, metadata, configuration)
+
+        return json_reply(200, wire.show_session(await self._reach.in_workspace(principal, name, put), name))
+
+    async def clone(self, request: Request) -> Reply:
+        """POST …/sessions/{session_id}/clone: all of it, or up to and with a message."""
+        principal = await self._reach.identify(request)
+        session_id = request.params["session_id"]
+        check_session_write(principal, session_id)
+        workspace = await self._reach.find_workspace(principal, request.params["workspace_id"])
+        if workspace is None:
+            raise SessionNotFound
+        source = await self._instance.sessions.get_of_shape(workspace.id, session_id, SINGLE)
+        last = None
+        if (message_id := request.query.get("message_id")) is not None and (last := parse_short(message_id)) is None:
+            raise MessageNotFound
+        made = await self._instance.members.clone(workspace.id, source.id, new_nano_id(), last)
+        return json_reply(201, wire.show_session(made, workspace.name))
 
     async def delete(self, request: Request) -> Reply:
         """DELETE …/sessions/{session_id}: gone for everybody when this answers; one of several at once wins."""
@@ -135,3 +157,28 @@ class Sessions:
         session = await self._instance.sessions.get_of_shape(workspace.id, session_id, SINGLE)
         await self._instance.deletions.delete_session(workspace.id, session, CANCEL)
         return json_reply(202, wire.Accepted("Session deleted: what is left of it is being removed"))
+
+
+async def put_named(
+    instance: Instance,
+    principal: Principal,
+    workspace: Workspace,
+    session_id: str,
+    metadata: str | None = None,
+    configuration: str | None = None,
+    members: Sequence[Member] = (),
+) -> Session:
+    """The session that a path names, made when missing, changed and joined as told. Raises SessionNotFound.
+
+    That is for an id that no session made here can have, unless another dialect made one of that id.
+    """
+    if not is_name(session_id) and await instance.sessions.find(workspace.id, session_id) is None:
+        raise SessionNotFound
+    owner = owner_name(principal, workspace, [member.name for member in members])
+    try:
+        session, _ = await instance.sessions.put_single(
+            workspace.id, session_id, owner, metadata, configuration, members
+        )
+    except SessionIdTaken:
+        raise SessionNotFound from None
+    return session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
@@ -68,7 +68,8 @@ def _without_nuls(value: Any) -> Any:
     return value
 
 
-def _check_moment(value: datetime) -> datetime:
+def check_moment(value: datetime) -> datetime:
+    """The moment itself. Raises ValueError when it is in no year from 1 to 9999 of UTC."""
     moment_of(value)
     return value
 
@@ -184,7 +185,7 @@ class MessageCreate(BaseModel):
     peer_id: str
     metadata: Metadata | None = None
     configuration: MessageConfiguration | None = None
-    created_at: Annotated[datetime, AfterValidator(_check_moment)] | None = None
+    created_at: Annotated[datetime, AfterValidator(check_moment)] | None = None
 
 
 class MessageBatchCreate(BaseModel):
@@ -193,10 +194,46 @@ class MessageBatchCreate(BaseModel):
     messages: list[MessageCreate] = Field(min_length=1, max_length=limits.MESSAGES_PER_APPEND)
 
 
+class PeerUpdate(BaseModel):
+    """What to change of a peer; an absent or null value is left alone."""
+
+    metadata: Metadata | None = None
+    configuration: dict[str, Any] | None = None
+
+
+class SessionUpdate(BaseModel):
+    """What to change of a session; an absent or null value is left alone."""
+
+    metadata: Metadata | None = None
+    configuration: Configuration | None = None
+
+
 class ListOptions(BaseModel):
     """What to list."""
 
     filters: dict[str, Any] | None = None
+
+
+class WorkspaceGet(ListOptions):
+    """Which workspaces to list."""
+
+
+class PeerGet(ListOptions):
+    """Which peers to list: those that speak, or scopes, or both."""
+
+    kind: Literal["scope", "all"] | None = None
+
+
+class SessionGet(ListOptions):
+    """Which sessions to list."""
+
+
+class MessageGet(ListOptions):
+    """Which messages to list."""
+
+
+class ConclusionGet(ListOptions):
+    """Which conclusions to list."""
 
 
 # What goes out

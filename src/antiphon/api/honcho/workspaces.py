@@ -5,8 +5,8 @@ from __future__ import annotations
 from antiphon.api.honcho import wire
 from antiphon.api.honcho.bodies import read_body, read_optional_body, value_error
 from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
-from antiphon.api.honcho.filters import wanted_ids
-from antiphon.api.honcho.pages import LIST_QUERY, page_of_few, page_reply, read_part
+from antiphon.api.honcho.filters import WORKSPACE, list_filter
+from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
 from antiphon.api.honcho.reach import Reach, check_admin, check_whole_workspace
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Route
@@ -38,7 +38,7 @@ class Workspaces:
                 self.list,
                 "All workspaces, the oldest first.",
                 {200: wire.Page[wire.Workspace], **BODY_REFUSALS},
-                wire.ListOptions,
+                wire.WorkspaceGet,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
@@ -96,12 +96,12 @@ class Workspaces:
         """POST /v3/workspaces/list."""
         check_admin(await self._reach.identify(request))
         asked = read_part(request)
-        ids = wanted_ids(await read_optional_body(request, wire.ListOptions))
-        if ids is None:
+        wanted = list_filter(await read_optional_body(request, wire.WorkspaceGet), WORKSPACE)
+        if wanted is None:
             tenants, total = await self._instance.tenants.list(asked.part)
-            return page_reply(asked, [wire.show_workspace(tenant) for tenant in tenants], total)
-        found = [tenant for name in ids if (tenant := await self._reach.find_tenant(name)) is not None]
-        return page_of_few(asked, found, lambda tenant: tenant.id, wire.show_workspace)
+        else:
+            tenants, total = await self._instance.lists.tenants(wanted, asked.part)
+        return page_reply(asked, [wire.show_workspace(tenant) for tenant in tenants], total)
 
 
 async def check_configuration(counter: Messages, configuration: wire.Configuration | None) -> None:

@@ -78,6 +78,9 @@ ANSWERS: dict[str, Answer] = {
     "turn_over": Answer(409, "CONFLICT", "Send the message again to start another answer"),
     "turn_still_running": Answer(504, "CONFLICT", _AGAIN),
     "plan_changed": Answer(409, "CONFLICT", "Look again at what would be deleted"),
+    "undo_id_taken": Answer(409, "CONFLICT", "It names something else by now"),
+    "undo_parent_deleted": Answer(409, "CONFLICT", "Undo that deletion first"),
+    "undo_too_late": Answer(409, "CONFLICT", "It cannot be undone any more"),
     "tenant_has_sessions": Answer(409, "CONFLICT", "Delete the tenant's sessions first"),
     "limit_exceeded": Answer(409, "LIMIT_EXCEEDED", "Delete what is not needed any more"),
     "rate_limit_exceeded": Answer(

@@ -180,6 +180,7 @@ class Deletions:
             Route("GET", f"{prefix}/deletions", self.list, "List deletions.", listed, query=(*_FILTER, *PAGE)),
             Route("GET", one, self.get, "Get a deletion.", {200: Deletion, **refusals()}),
             Route("POST", f"{one}/retry", self.retry, "Let it be tried now.", {202: Deletion, **refusals()}),
+            Route("POST", f"{one}/undo", self.undo, "Put back all of it.", {200: Deletion, **refusals(409, 410)}),
             Route("DELETE", chat, self.delete_chat, "Delete a chat.", cleared, query=(_MODE, _EXPORT)),
             Route("DELETE", session, self.delete_session, "Delete a session.", ordered, query=(_MODE,)),
         ]
@@ -253,6 +254,12 @@ class Deletions:
         principal = await self._reach.overseer(request)
         deletion_id = _parse(request.params["deletion_id"])
         return json_reply(202, show_deletion(await self._instance.deletions.retry(principal.tenant_id, deletion_id)))
+
+    async def undo(self, request: Request) -> Reply:
+        """POST /deletions/{deletion_id}/undo: 200, all of it is back; 409 or 410, and nothing is."""
+        principal = await self._reach.overseer(request)
+        deletion_id = _parse(request.params["deletion_id"])
+        return json_reply(200, show_deletion(await self._instance.deletions.undo(principal.tenant_id, deletion_id)))
 
     async def list(self, request: Request) -> Reply:
         """GET /deletions, the newest first."""
@@ -412,7 +419,7 @@ def show_deletion(deletion: deletions.Deletion) -> Deletion:
     """A deletion as it stands."""
     is_over = deletion.state in {deletions.DONE, deletions.UNDONE}
     done = sum(deletion.counts.values())
-    now = times.now()
+    now, begun_at = times.now(), deletion.undo_until or deletion.requested_at
     return Deletion(
         DELETION_PREFIX + text_of(deletion.id),
         Doomed(deletion.kind, digest=deletion.target_digest) if is_over else Doomed(deletion.kind, deletion.target_id),
@@ -429,7 +436,7 @@ def show_deletion(deletion: deletions.Deletion) -> Deletion:
         deletion.attempts,
         show_time(deletion.run_after) if deletion.run_after > now and not is_over else None,
         deletion.last_error,
-        not is_over and now - deletion.requested_at > limits.JOB_OVERDUE_SECONDS * times.SECOND,
+        not is_over and now - begun_at > limits.JOB_OVERDUE_SECONDS * times.SECOND,
         None if deletion.receipt_id is None else ID_PREFIX + text_of(deletion.receipt_id),
     )
 

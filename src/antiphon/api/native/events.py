@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import msgspec
 
 from antiphon.api.http import Reply, Request, StreamReply
@@ -84,18 +82,12 @@ class Events:
         headers = [*HEADERS, (b"antiphon-turn", show_turn_id(turn.id).encode())]
         if request.method == "HEAD":
             return Reply(200, b"", headers)
-        self._places.check(turn.tenant_id)
-        place = ExitStack()
-        place.enter_context(self._places.taken(turn.tenant_id))
-        try:
+        frame_of = sse_live_frame if is_live else sse_frame
+        with self._places.take(turn.tenant_id) as place:
             follower = await self._instance.turns.follow(
                 turn.tenant_id, turn.id, first, request.abort, is_stored_only=not is_live
             )
-        except BaseException:
-            place.close()
-            raise
-        frame_of = sse_live_frame if is_live else sse_frame
-        return StreamReply(200, EventStream(follower, frame_of, on_close=place.close), headers)
+            return StreamReply(200, EventStream(follower, frame_of, on_close=place.pop_all().close), headers)
 
 
 def _is_live(request: Request) -> bool:

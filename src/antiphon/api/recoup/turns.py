@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 
 import msgspec
 
@@ -22,6 +23,7 @@ from antiphon.api.recoup.turn_bodies import (
 )
 from antiphon.api.recoup.ui_stream import DONE, frame_of
 from antiphon.api.routing import Query, Route
+from antiphon.api.ws import Places
 from antiphon.core.history import utterances_of_messages
 from antiphon.core.instance import Instance
 from antiphon.core.ports import Utterance
@@ -48,10 +50,11 @@ _START = Query(
 
 
 class Turns:
-    """The handlers of answers."""
+    """The handlers of answers, and how many follow them."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self._places = Places()
 
     def routes(self) -> list[Route]:
         """What is served here."""
@@ -69,6 +72,7 @@ class Turns:
                     409: wire.Error,
                     413: wire.Error,
                     422: wire.Error,
+                    429: wire.Error,
                 },
                 body=wire.StartTurnRequest,
                 media_type="text/event-stream",
@@ -78,7 +82,7 @@ class Turns:
                 "/api/chat/{chatId}/stream",
                 self.resume,
                 "Resume the stream of a running answer",
-                {200: wire.UIMessageStream, 204: None, **errors, 400: wire.FieldError, 502: wire.Error},
+                {200: wire.UIMessageStream, 204: None, **errors, 400: wire.FieldError, 429: wire.Error, 502: wire.Error},
                 query=(_START, _ACCOUNT),
                 media_type="text/event-stream",
             ),
@@ -101,8 +105,9 @@ class Turns:
         account = await account_of(self._instance, request)
         chat = await self._addressed_chat(account, posted)
         start, history = await self._plan(account, chat, posted)
-        claimed = await self._instance.turns.start(account.tenant_id, start, history)
-        return await self._stream(request, account, claimed.turn)
+        with self._places.take(account.tenant_id) as place:
+            claimed = await self._instance.turns.start(account.tenant_id, start, history)
+            return await self._stream(request, place, claimed.turn)
 
     async def _addressed_chat(self, account: Account, posted: Posted) -> Chat:
         """The chat that was posted to. Raises SessionNotFound, ChatNotFound, and AccessDenied for somebody else's."""
@@ -166,18 +171,18 @@ class Turns:
         )
 
     async def _stream(
-        self, request: Request, account: Account, turn: Turn, first: int = 0, *, shows_tail: bool = False
+        self, request: Request, place: ExitStack, turn: Turn, first: int = 0, *, shows_tail: bool = False
     ) -> StreamReply:
-        """The events of a turn from one on, as a body that ends with the turn. Raises ChatNotFound."""
+        """The events of a turn from one on, as a body that ends with it and holds the place. Raises ChatNotFound."""
         try:
-            follower = await self._instance.turns.follow(account.tenant_id, turn.id, first, request.abort)
+            follower = await self._instance.turns.follow(turn.tenant_id, turn.id, first, request.abort)
         except TurnNotFound:
             raise ChatNotFound from None
         headers = [*_STREAM_HEADERS, (b"x-workflow-run-id", wire.run_id_of(turn.id).encode())]
         if shows_tail:
             tail = max(follower.tail, turn.event_count - 1)  # another process's events may not have come here yet
             headers.append((b"x-workflow-stream-tail-index", b"%d" % tail))
-        return StreamReply(200, sse.EventStream(follower, frame_of, DONE), headers)
+        return StreamReply(200, sse.EventStream(follower, frame_of, DONE, place.pop_all().close), headers)
 
     async def resume(self, request: Request) -> Reply | StreamReply:
         """GET /api/chat/{chatId}/stream: 204 when nothing runs."""
@@ -187,7 +192,8 @@ class Turns:
             turn = await self._instance.turns.find_running(account.tenant_id, chat)
             if turn is None:
                 return Reply(204)
-            return await self._stream(request, account, turn, first, shows_tail=True)
+            with self._places.take(account.tenant_id) as place:
+                return await self._stream(request, place, turn, first, shows_tail=True)
         except StoreFailed:
             return failed("Failed to read the workflow run", 502)
 

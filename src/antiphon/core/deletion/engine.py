@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from antiphon.core.ports import Detached, Store
+from antiphon.core.ports import ALL_OF_IT, Detached, Store
 from antiphon.domain import limits, texts
 from antiphon.domain.chats import Chat
 from antiphon.domain.deletions import (
@@ -35,6 +35,7 @@ from antiphon.domain.errors import (
 from antiphon.domain.ids import Uid, parse_uuid
 from antiphon.domain.participants import PEER
 from antiphon.domain.sessions import Session
+from antiphon.domain.tenants import read_settings
 
 LoseChats = Callable[[Uid, tuple[Uid, ...]], None]
 """Closes what is live on chats (by their keys) that are gone."""
@@ -72,7 +73,7 @@ class Deletions:
         Raises ChatNotFound (also when somebody else was first), ChatIsLastOfSession, and in the mode `refuse`
         ChatHasActiveConnections and ChatHasActiveTurn; in the mode `cancel` its sockets are closed and its turn ends.
         """
-        order = Order(mode, inline_messages=limits.PURGE_INLINE_MESSAGES)
+        order = await self._within(tenant_id, Order(mode, inline_messages=limits.PURGE_INLINE_MESSAGES))
         return self._settle(await self._store.deletions.detach_chat(tenant_id, chat.key, order))
 
     async def delete_session(self, tenant_id: Uid, session: Session, mode: str) -> Deletion:
@@ -80,11 +81,13 @@ class Deletions:
 
         Raises SessionNotFound, and in the mode `refuse` as above.
         """
-        return self._settle(await self._store.deletions.detach_session(tenant_id, session.key, Order(mode)))
+        order = await self._within(tenant_id, Order(mode))
+        return self._settle(await self._store.deletions.detach_session(tenant_id, session.key, order))
 
     async def delete_tenant(self, tenant_id: Uid) -> Deletion:
         """Delete a tenant that has no sessions. Raises TenantNotFound and TenantHasSessions."""
-        return self._settle(await self._store.deletions.detach_tenant(tenant_id))
+        order = await self._within(tenant_id, ALL_OF_IT)
+        return self._settle(await self._store.deletions.detach_tenant(tenant_id, order))
 
     async def delete(self, tenant_id: Uid, target: Target, order: Order) -> Deletion:
         """Delete anything by its name, with all that belongs to it. A tenant goes with its sessions.
@@ -93,6 +96,7 @@ class Deletions:
         fit, ChatIsLastOfSession, and in the mode `refuse` ChatHasActiveConnections and ChatHasActiveTurn.
         """
         key = await self._key_of(tenant_id, target)
+        order = await self._within(tenant_id, order)
         detach = self._store.deletions
         if target.kind == CHAT:
             detached = await detach.detach_chat(tenant_id, key, order)
@@ -136,6 +140,20 @@ class Deletions:
         await self._store.deletions.retry(tenant_id, deletion_id)
         self._wake()
         return await self.get(tenant_id, deletion_id)
+
+    async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
+        """Put back all that a deletion has taken, within its window; sockets stay closed.
+
+        Raises DeletionNotFound, UndoTooLate, UndoIdTaken, UndoParentDeleted and LimitExceeded; then nothing is back.
+        """
+        await self.get(tenant_id, deletion_id)
+        return await self._store.deletions.undo(tenant_id, deletion_id)
+
+    async def _within(self, tenant_id: Uid, order: Order) -> Order:
+        """The order with the tenant's undo window."""
+        tenant = await self._store.tenants.find(tenant_id)
+        window = 0 if tenant is None else read_settings(tenant).undo_window
+        return msgspec.structs.replace(order, undo_seconds=window) if window else order
 
     async def _key_of(self, tenant_id: Uid, target: Target) -> Uid:
         """The internal key of what a client names. Raises the kind's NotFound, InvalidInput for an unknown kind."""

@@ -22,6 +22,7 @@ from antiphon.core.ports.agent import (
     ToolResult,
     Utterance,
 )
+from antiphon.core.ports.conclusions import ConclusionStore
 from antiphon.core.ports.deletions import (
     ALL_OF_IT,
     DeletionStore,
@@ -30,6 +31,8 @@ from antiphon.core.ports.deletions import (
     Lease,
     ReceiptStore,
 )
+from antiphon.core.ports.lists import ListStore
+from antiphon.core.ports.members import MemberStore
 from antiphon.core.ports.sandboxes import SandboxStore
 from antiphon.core.ports.store import (
     ChatStore,
@@ -99,6 +102,9 @@ class Store(Protocol):
     receipts: ReceiptStore
     webhooks: WebhookStore
     sandboxes: SandboxStore
+    lists: ListStore
+    members: MemberStore
+    conclusions: ConclusionStore
 
     async def check(self) -> None:
         """Whether it can be read and written now. Raises StoreUnavailable or StoreFailed."""

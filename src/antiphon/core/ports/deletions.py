@@ -87,8 +87,8 @@ class DeletionStore(Protocol):
     async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float) -> Step:
         """Do one bounded step of a job that is not scrubbing yet, and extend the lease, in one transaction.
 
-        Waiting: detach if nothing is live. Detaching: take some messages out of some chat. Detached: nothing before
-        `undo_until`. Purging: remove up to `rows_max` rows, children before parents. Idempotent: it removes what is
+        Waiting: detach if nothing is live. Detaching: take some messages out of some chat. Detached: nothing is removed
+        before `undo_until`. Purging: remove up to `rows_max` rows, children before parents. Idempotent: it removes what is
         there. Raises NotFound when the lease has been lost.
         """
         ...
@@ -113,6 +113,15 @@ class DeletionStore(Protocol):
 
     async def release(self, node: Uid) -> None:
         """Give back all jobs that a process holds: no attempt is counted, and anybody may claim them at once."""
+        ...
+
+    async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
+        """Put back all that a deletion within its window has set free, or nothing, in one transaction.
+
+        Ids, keys, counters and turns' slots are as before, the tombstones gone; sockets stay closed, and the turn of a
+        process that gave it up ends when its lease does. Raises UndoTooLate (also for a deletion that is not there),
+        UndoIdTaken, UndoParentDeleted, and LimitExceeded when a session would get too many chats.
+        """
         ...
 
     async def retry(self, tenant_id: Uid, deletion_id: Uid) -> None:

@@ -20,7 +20,7 @@ from antiphon.domain.connections import Connection
 from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.domain.messages import Draft, Message, Page
-from antiphon.domain.participants import Member, Participant
+from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sandboxes import Sandbox
 from antiphon.domain.sessions import Overview, Session, SessionChange
 from antiphon.domain.tenants import Tenant
@@ -50,8 +50,13 @@ class TenantStore(Protocol):
         """The tenant of that name."""
         ...
 
-    async def update(self, tenant_id: Uid, metadata: str | None, configuration: str | None) -> Tenant:
-        """Replace the metadata and merge the configuration by top-level key; None leaves it. Raises TenantNotFound."""
+    async def update(
+        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+    ) -> Tenant:
+        """Replace the metadata; merge configuration and settings by top-level key; None leaves it.
+
+        Raises TenantNotFound.
+        """
         ...
 
     async def list(self, part: Slice) -> tuple[list[Tenant], int]:
@@ -102,9 +107,9 @@ class ParticipantStore(Protocol):
         ...
 
     async def put(
-        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None
+        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None, kind: str = PEER
     ) -> tuple[Participant, bool]:
-        """Like `ensure` for a peer, replacing metadata and configuration where they are given."""
+        """Like `ensure`, replacing metadata and configuration where they are given."""
         ...
 
     async def find(self, tenant_id: Uid, kind: str, name: str) -> Participant | None:

@@ -37,6 +37,7 @@ pytest.register_assert_rewrite(
             "tickets",
             "turn_races",
             "turns",
+            "undo",
             "webhooks",
             "worlds",
         )

@@ -30,6 +30,7 @@ from antiphon.domain.errors import (
     SessionNotFound,
     TurnNotFound,
     TurnOver,
+    UndoTooLate,
 )
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.keys import Key
@@ -248,6 +249,7 @@ MATRIX = [
         lambda s, a, b: s.messages.find_by_client_id(a.tenant_id, b.chat.key, "m1"),
         None,
     ),
+    row("messages.span", lambda s, a, b: s.messages.span(a.tenant_id, b.chat.key, 1, 9, 9, 9), ChatNotFound),
     row("messages.latest", lambda s, a, b: s.messages.latest(a.tenant_id, b.chat.key, 5), ChatNotFound),
     row(
         "connections.open",
@@ -286,6 +288,7 @@ MATRIX = [
         lambda s, a, b: s.deletions.complete(Lease(a.tenant_id, b.lease.deletion_id, SCRUBBING), NODE, "erased", issue),
         NotFound,
     ),
+    row("deletions.undo", lambda s, a, b: s.deletions.undo(a.tenant_id, b.lease.deletion_id), UndoTooLate),
     row("deletions.retry", lambda s, a, b: s.deletions.retry(a.tenant_id, b.lease.deletion_id), None),
     row(
         "deletions.detach_participant",

@@ -30,6 +30,7 @@ from antiphon.stores.postgres import detach
 from antiphon.stores.postgres.database import Cursor, Database
 from antiphon.stores.postgres.receipts import append_receipt
 from antiphon.stores.postgres.steps import Job, take_step
+from antiphon.stores.postgres.undo import put_back
 
 _NEWEST = b"\xff" * 16
 _COUNTS = msgspec.json.Decoder(dict[str, int])
@@ -147,6 +148,15 @@ class PostgresDeletions:
         """See the port."""
         await self._database.write_rows("release_deletions", is_idempotent=True, node=node)
 
+    async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> Deletion:
+            await put_back(tx, tenant_id, deletion_id)
+            return detach.deletion_of((await tx.rows("find_deletion", tenant_id=tenant_id, id=deletion_id))[0])
+
+        return await self._database.transact(operation)
+
     async def retry(self, tenant_id: Uid, deletion_id: Uid) -> None:
         """See the port."""
         await self._database.write_rows("retry_deletion", is_idempotent=True, tenant_id=tenant_id, id=deletion_id)
@@ -204,8 +214,8 @@ async def _hold(tx: Cursor, lease: Lease, node: Uid, lease_seconds: float) -> Jo
     )
     if row is None:
         raise NotFound
-    kind, target_key, target_id, state, counts, cursor = row
-    return Job(lease.tenant_id, lease.deletion_id, kind, target_key, target_id, state, _COUNTS.decode(counts), cursor)
+    kind, target_key, target_id, state, counts, *rest = list(row)
+    return Job(lease.tenant_id, lease.deletion_id, kind, target_key, target_id, state, _COUNTS.decode(counts), *rest)
 
 
 async def _move(tx: Cursor, job: Job, step: Step) -> None:

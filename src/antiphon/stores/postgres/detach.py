@@ -233,7 +233,8 @@ async def detach(tx: Cursor, tenant_id: Uid, doomed: Doomed, order: Order) -> De
     if blockers:
         return Detached(await _note(tx, tenant_id, secret, doomed, order, WAITING), ())
     deletion = await _note(tx, tenant_id, secret, doomed, order, _first_state(doomed, order))
-    return Detached(deletion, await take_hold(tx, tenant_id, secret, doomed, deletion))
+    keys = await take_hold(tx, tenant_id, secret, doomed, deletion, is_undoable=order.undo_seconds > 0)
+    return Detached(deletion, keys)
 
 
 async def check_idle(tx: Cursor, tenant_id: Uid, doomed: Doomed) -> None:
@@ -258,18 +259,23 @@ def _first_state(doomed: Doomed, order: Order) -> str:
     return DETACHING if doomed.kind == PARTICIPANT else PURGING
 
 
-async def take_hold(tx: Cursor, tenant_id: Uid, secret: bytes, doomed: Doomed, deletion: Deletion) -> tuple[Uid, ...]:
+async def take_hold(
+    tx: Cursor, tenant_id: Uid, secret: bytes, doomed: Doomed, deletion: Deletion, *, is_undoable: bool
+) -> tuple[Uid, ...]:
     """Set everything free that a client could name, and write down that it was deleted; the keys of its chats."""
+    undo_of = deletion.id if is_undoable else None
     chat_keys = doomed.chat_keys
     if doomed.kind == PARTICIPANT:
         await _silence_agent(tx, tenant_id, doomed.id)
     if doomed.shrinks is not None:
         await tx.run("count_session_chats", tenant_id=tenant_id, key=doomed.shrinks, by=-1)
-    await free_sessions(tx, tenant_id, secret, doomed.sessions, doomed.chats, deletion.id, [doomed])
+    await free_sessions(
+        tx, tenant_id, secret, doomed.sessions, doomed.chats, deletion.id, [doomed], is_undoable=is_undoable
+    )
     if doomed.kind == PARTICIPANT:
-        await _free_participant(tx, tenant_id, doomed)
+        await _free_participant(tx, tenant_id, doomed, undo_of)
     elif doomed.kind == TENANT:
-        chat_keys = await _free_tenant(tx, tenant_id, doomed.what)
+        chat_keys = await _free_tenant(tx, tenant_id, doomed.what, undo_of)
     await announce(tx, "deletion.detached", deletion)
     return chat_keys
 
@@ -289,12 +295,15 @@ async def free_sessions(
     chats: Sequence[DoomedChat],
     deletion_id: Uid,
     others: Sequence[Doomed] = (),
+    *,
+    is_undoable: bool = False,
 ) -> None:
     """Set the ids of sessions and chats that are held free, with the counters, the sockets and the tombstones."""
+    whose: dict[str, Any] = {"tenant_id": tenant_id, "undo_of": deletion_id if is_undoable else None}
     if sessions:
-        await tx.run("detach_sessions", tenant_id=tenant_id, keys=[session.key for session in sessions])
+        await tx.run("detach_sessions", **whose, keys=[session.key for session in sessions])
     if chats:
-        await tx.run("detach_chats", tenant_id=tenant_id, keys=[chat.key for chat in chats])
+        await tx.run("detach_chats", **whose, keys=[chat.key for chat in chats])
     await _bury(
         tx,
         tenant_id,
@@ -332,21 +341,22 @@ async def _silence_agent(tx: Cursor, tenant_id: Uid, name: str) -> None:
         await tx.run("end_turns_of_agent", tenant_id=tenant_id, agent_name=name, keys=keys, now=tx.now)
 
 
-async def _free_participant(tx: Cursor, tenant_id: Uid, doomed: Doomed) -> None:
+async def _free_participant(tx: Cursor, tenant_id: Uid, doomed: Doomed, undo_of: Uid | None) -> None:
     """Its name and keys, and its sockets."""
     await tx.row("count_peers" if doomed.what == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
-    await tx.run("detach_participant", tenant_id=tenant_id, id=doomed.key)
-    await tx.run("revoke_keys_of_participant", tenant_id=tenant_id, participant_id=doomed.key, now=tx.now)
+    await tx.run("detach_participant", tenant_id=tenant_id, id=doomed.key, undo_of=undo_of)
+    whose: dict[str, Any] = {"tenant_id": tenant_id, "participant_id": doomed.key}
+    await tx.run("revoke_keys_of_participant", **whose, now=tx.now, undo_of=undo_of)
     await tx.run("drop_connections_of_participant", tenant_id=tenant_id, participant_id=doomed.key)
 
 
-async def _free_tenant(tx: Cursor, tenant_id: Uid, name: str) -> tuple[Uid, ...]:
+async def _free_tenant(tx: Cursor, tenant_id: Uid, name: str, undo_of: Uid | None) -> tuple[Uid, ...]:
     """Its name, with which its keys end, and as many ids as a session may have: late writers know them for a moment."""
-    ids: dict[str, Any] = {"tenant_id": tenant_id, "limit": limits.CHATS_PER_SESSION}
+    ids: dict[str, Any] = {"tenant_id": tenant_id, "limit": limits.CHATS_PER_SESSION, "undo_of": undo_of}
     await tx.rows("detach_sessions_of_tenant", **ids)
     chats = await tx.rows("detach_chats_of_tenant", **ids)
     await tx.run("drop_connections_of_tenant", tenant_id=tenant_id)
-    if not await tx.run("detach_tenant", tenant_id=tenant_id):
+    if not await tx.run("detach_tenant", tenant_id=tenant_id, undo_of=undo_of):
         raise TenantNotFound
     await tx.run("free_tenant_name", tenant_id=tenant_id, name=name)
     return tuple(row[0] for row in chats)
@@ -381,7 +391,7 @@ async def _note(tx: Cursor, tenant_id: Uid, secret: bytes, doomed: Doomed, order
         "hash": NO_PREVIOUS,
         "target_digest": digest_of(secret, doomed.kind, doomed.id),
         "detached_at": None if state == WAITING or doomed.kind == PARTICIPANT else tx.now,
-        "undo_seconds": order.undo_seconds if state == DETACHED else None,
+        "undo_seconds": order.undo_seconds,
         "total": doomed.message_count + len(doomed.chats) + len(doomed.sessions) + doomed.counted,
     }
     rows = await tx.rows(

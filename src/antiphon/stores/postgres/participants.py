@@ -60,14 +60,14 @@ class PostgresParticipants:
         return await self._make(tenant_id, kind, name, "{}", "{}")
 
     async def put(
-        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None
+        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None, kind: str = PEER
     ) -> tuple[Participant, bool]:
         """See the port."""
         if metadata is None and configuration is None:
-            return await self.ensure(tenant_id, PEER, name)
+            return await self.ensure(tenant_id, kind, name)
         values: dict[str, Any] = {
             "tenant_id": tenant_id,
-            "kind": PEER,
+            "kind": kind,
             "name": name,
             "metadata": metadata,
             "configuration": configuration,
@@ -77,7 +77,7 @@ class PostgresParticipants:
             row = await tx.row("update_participant", **values)
             if row is not None:
                 return Participant(*row), False
-            made = await add_participants(tx, tenant_id, PEER, [name], metadata or "{}", configuration or "{}")
+            made = await add_participants(tx, tenant_id, kind, [name], metadata or "{}", configuration or "{}")
             return made[0], True
 
         rows = await self._database.write_rows("update_participant", is_idempotent=True, **values)

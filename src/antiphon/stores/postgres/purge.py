@@ -15,7 +15,7 @@ from antiphon.domain.limits import CHATS_PER_SESSION
 from antiphon.stores.graph import limbs_of
 from antiphon.stores.postgres.database import Cursor
 
-OF_CHAT = ("messages", "reads", "connections", "turn_events", "turns")
+OF_CHAT = ("messages", "quiet_messages", "reads", "connections", "turn_events", "turns")
 OF_SESSION = ("sandboxes", "members", "conclusions")
 OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
@@ -104,7 +104,7 @@ async def _purge_participant(tx: Cursor, tenant_id: Uid, key: Uid, budget: Budge
 
 async def _purge_tenant(tx: Cursor, tenant_id: Uid, budget: Budget) -> bool:
     """First what a late writer could still find: its sessions, then its chats."""
-    ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION}
+    ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION, "undo_of": None}
     if await tx.rows("detach_sessions_of_tenant", **ids) or await tx.rows("detach_chats_of_tenant", **ids):
         return False
     if not await _purge_tables(tx, OF_TENANT, "tenant", budget, tenant_id=tenant_id):

@@ -205,7 +205,7 @@ class PostgresSessions:
             if members:
                 ids, _ = await ensure_participants(tx, tenant_id, [member.name for member in members])
                 await join(tx, tenant_id, session.key, [(ids[member.name], member) for member in members])
-                await _check_observers(tx, tenant_id, session.key)
+                await check_observers(tx, tenant_id, session.key)
             return session, row is None
 
         return await self._database.transact(operation)
@@ -333,8 +333,11 @@ async def _check_actor(tx: Cursor, tenant_id: Uid, session: Session, actor_id: U
         raise AccessDenied
 
 
-async def _check_observers(tx: Cursor, tenant_id: Uid, session_key: Uid) -> None:
-    """Two who add observers at once hold the session's lock one after the other, so the count is right."""
+async def check_observers(tx: Cursor, tenant_id: Uid, session_key: Uid) -> None:
+    """Raise LimitExceeded when too many members of a session observe others.
+
+    Two who add observers at once hold the session's lock one after the other, so the count is right.
+    """
     count = (await tx.rows("count_observers", tenant_id=tenant_id, session_key=session_key))[0][0]
     if count > limits.HONCHO_OBSERVERS_PER_SESSION:
         raise LimitExceeded(

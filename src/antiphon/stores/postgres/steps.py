@@ -29,7 +29,10 @@ _FIRST_KEY = bytes(16)
 
 
 class Job(msgspec.Struct):
-    """A deletion that is held, and how far it has come. `cursor` is where the next step goes on."""
+    """A deletion that is held, and how far it has come. `cursor` is where the next step goes on.
+
+    One that has an undo window is undoable from when it takes hold until the window ends.
+    """
 
     tenant_id: Uid
     id: Uid
@@ -39,6 +42,8 @@ class Job(msgspec.Struct):
     state: str
     counts: dict[str, int]
     cursor: str | None
+    has_window: bool = False
+    is_undoable: bool = False
 
 
 async def take_step(tx: Cursor, job: Job, rows_max: int) -> Step:
@@ -46,7 +51,7 @@ async def take_step(tx: Cursor, job: Job, rows_max: int) -> Step:
     if job.state == WAITING:
         return await _stop_waiting(tx, job)
     if job.state == DETACHED:
-        return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
+        return await _wait_for_undo(tx, job)
     if job.state == DETACHING:
         return await _take_out(tx, job, rows_max)
     if job.state == PURGING:
@@ -83,17 +88,34 @@ async def _stop_waiting(tx: Cursor, job: Job) -> Step:
         return Step({}, WAITING, is_blocked=True)
     row = (await tx.rows("find_deletion", tenant_id=job.tenant_id, id=job.id))[0]
     secret = doomed.secret or await detach.secret_of(tx, job.tenant_id)
-    await detach.take_hold(tx, job.tenant_id, secret, doomed, detach.deletion_of(row))
+    deletion = detach.deletion_of(row)
+    await detach.take_hold(tx, job.tenant_id, secret, doomed, deletion, is_undoable=job.has_window)
+    if job.has_window:
+        return Step({}, DETACHED)
     return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
 
 
-async def _take_out(tx: Cursor, job: Job, rows_max: int) -> Step:
-    """Of a participant: own sessions that are left, then its words in the chats of others, one chat after the other."""
+async def _wait_for_undo(tx: Cursor, job: Job) -> Step:
+    """Nothing is removed within the window; own sessions of a participant that are left are detached even so."""
+    if not job.is_undoable:
+        return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
+    is_more = job.kind == PARTICIPANT and await _free_own_sessions(tx, job)
+    return Step({}, DETACHED, is_blocked=not is_more)
+
+
+async def _free_own_sessions(tx: Cursor, job: Job) -> bool:
+    """Detach some sessions that a participant owns; whether there were any."""
     sessions = await detach.own_sessions(tx, job.tenant_id, job.target_key, is_held=True)
     if sessions:
         chats = await detach.chats_of(tx, job.tenant_id, sessions, is_held=True)
         secret = await detach.secret_of(tx, job.tenant_id)
-        await detach.free_sessions(tx, job.tenant_id, secret, sessions, chats, job.id)
+        await detach.free_sessions(tx, job.tenant_id, secret, sessions, chats, job.id, is_undoable=job.is_undoable)
+    return bool(sessions)
+
+
+async def _take_out(tx: Cursor, job: Job, rows_max: int) -> Step:
+    """Of a participant: own sessions that are left, then its words in the chats of others, one chat after the other."""
+    if await _free_own_sessions(tx, job):
         return Step({}, DETACHING)
     whose = {"tenant_id": job.tenant_id, "participant_id": job.target_key}
     places = await tx.rows("places_elsewhere", **whose, limit=rows_max)

@@ -15,6 +15,9 @@ from antiphon.core.ports import (
     TicketStore,
     TurnStore,
 )
+from antiphon.core.ports.conclusions import ConclusionStore
+from antiphon.core.ports.lists import ListStore
+from antiphon.core.ports.members import MemberStore
 from antiphon.core.ports.sandboxes import SandboxStore
 from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.domain import limits
@@ -23,11 +26,14 @@ from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.postgres.appends import Appender
 from antiphon.stores.postgres.chats import PostgresChats
+from antiphon.stores.postgres.conclusions import PostgresConclusions
 from antiphon.stores.postgres.connections import PostgresConnections
 from antiphon.stores.postgres.database import Cursor, Database, open_database
 from antiphon.stores.postgres.deletions import PostgresDeletions
 from antiphon.stores.postgres.distribution import own_tables
 from antiphon.stores.postgres.keys import PostgresKeys
+from antiphon.stores.postgres.lists import PostgresLists
+from antiphon.stores.postgres.members import PostgresMembers
 from antiphon.stores.postgres.messages import PostgresMessages
 from antiphon.stores.postgres.migrations import migrate
 from antiphon.stores.postgres.participants import PostgresParticipants
@@ -61,6 +67,9 @@ class PostgresStore:
         self.receipts: ReceiptStore = PostgresReceipts(database)
         self.webhooks: WebhookStore = PostgresWebhooks(database)
         self.sandboxes: SandboxStore = PostgresSandboxes(database)
+        self.lists: ListStore = PostgresLists(database)
+        self.members: MemberStore = PostgresMembers(database)
+        self.conclusions: ConclusionStore = PostgresConclusions(database)
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:

@@ -51,9 +51,11 @@ class PostgresTenants:
         row = await self._database.row("find_tenant_by_name", name=name)
         return Tenant(*row) if row else None
 
-    async def update(self, tenant_id: Uid, metadata: str | None, configuration: str | None) -> Tenant:
+    async def update(
+        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+    ) -> Tenant:
         """See the port."""
-        is_change = metadata is not None or configuration is not None
+        is_change = (metadata, configuration, settings) != (None, None, None)
 
         async def operation(tx: Cursor) -> Tenant:
             row = await tx.row("lock_tenant" if is_change else "find_tenant", tenant_id=tenant_id)
@@ -66,8 +68,15 @@ class PostgresTenants:
                 old,
                 metadata=old.metadata if metadata is None else metadata,
                 configuration=merge(old.configuration, configuration),
+                settings=merge(old.settings, settings),
             )
-            await tx.run("update_tenant", tenant_id=tenant_id, metadata=new.metadata, configuration=new.configuration)
+            await tx.run(
+                "update_tenant",
+                tenant_id=tenant_id,
+                metadata=new.metadata,
+                configuration=new.configuration,
+                settings=new.settings,
+            )
             return new
 
         return await self._database.transact(operation)

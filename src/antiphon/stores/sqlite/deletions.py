@@ -29,6 +29,7 @@ from antiphon.stores.sqlite import detach
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.receipts import append_receipt
 from antiphon.stores.sqlite.steps import Job, take_step
+from antiphon.stores.sqlite.undo import put_back
 from antiphon.stores.sqlite.writer import Transaction
 
 _NEWEST = b"\xff" * 16
@@ -71,7 +72,8 @@ class SqliteDeletions:
 
     async def due(self) -> list[tuple[Uid, int]]:
         """See the port."""
-        return [(tenant_id, run_after) for tenant_id, run_after in self._file.rows("due_deletions")]
+        rows, now = self._file.rows("due_deletions"), times.now()  # when, by the clock of who asks
+        return [(tenant_id, now + wait) for tenant_id, wait in rows]
 
     async def claim(self, tenant_id: Uid, node: Uid, lease_seconds: float) -> list[Lease]:
         """See the port."""
@@ -144,6 +146,15 @@ class SqliteDeletions:
         """See the port."""
         await self._file.write(lambda tx: tx.run("release_deletions", node=node))
 
+    async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
+        """See the port."""
+
+        def operation(tx: Transaction) -> Deletion:
+            put_back(tx, tenant_id, deletion_id)
+            return detach.deletion_of(tx.rows("find_deletion", tenant_id=tenant_id, id=deletion_id)[0])
+
+        return await self._file.write(operation)
+
     async def retry(self, tenant_id: Uid, deletion_id: Uid) -> None:
         """See the port."""
         await self._file.write(lambda tx: tx.run("retry_deletion", tenant_id=tenant_id, id=deletion_id))
@@ -201,8 +212,8 @@ def _hold(tx: Transaction, lease: Lease, node: Uid, lease_seconds: float) -> Job
     )
     if row is None:
         raise NotFound
-    kind, target_key, target_id, state, counts, cursor = row
-    return Job(lease.tenant_id, lease.deletion_id, kind, target_key, target_id, state, _COUNTS.decode(counts), cursor)
+    kind, target_key, target_id, state, counts, *rest = row
+    return Job(lease.tenant_id, lease.deletion_id, kind, target_key, target_id, state, _COUNTS.decode(counts), *rest)
 
 
 def _move(tx: Transaction, job: Job, step: Step) -> None:

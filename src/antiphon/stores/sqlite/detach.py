@@ -198,7 +198,7 @@ def detach(tx: Transaction, tenant_id: Uid, doomed: Doomed, order: Order) -> Det
     if blockers:
         return Detached(_note(tx, tenant_id, doomed, order, WAITING), ())
     deletion = _note(tx, tenant_id, doomed, order, _first_state(doomed, order))
-    return Detached(deletion, take_hold(tx, tenant_id, doomed, deletion))
+    return Detached(deletion, take_hold(tx, tenant_id, doomed, deletion, is_undoable=order.undo_seconds > 0))
 
 
 def check_idle(tx: Transaction, tenant_id: Uid, doomed: Doomed) -> None:
@@ -223,17 +223,20 @@ def _first_state(doomed: Doomed, order: Order) -> str:
     return DETACHING if doomed.kind == PARTICIPANT else PURGING
 
 
-def take_hold(tx: Transaction, tenant_id: Uid, doomed: Doomed, deletion: Deletion) -> tuple[Uid, ...]:
+def take_hold(
+    tx: Transaction, tenant_id: Uid, doomed: Doomed, deletion: Deletion, *, is_undoable: bool
+) -> tuple[Uid, ...]:
     """Set everything free that a client could name, and write down that it was deleted; the keys of its chats."""
+    undo_of = deletion.id if is_undoable else None
     _bury(tx, tenant_id, deletion.id, [(doomed.kind, doomed.key, doomed.id)])
     chat_keys = doomed.chat_keys
     if doomed.kind == PARTICIPANT:
-        _free_participant(tx, tenant_id, doomed.key, doomed.id)
+        _free_participant(tx, tenant_id, doomed.key, doomed.id, undo_of)
     elif doomed.kind == TENANT:
-        chat_keys = _free_tenant(tx, tenant_id)
+        chat_keys = _free_tenant(tx, tenant_id, undo_of)
     if doomed.shrinks is not None:
         tx.row("count_session_chats", tenant_id=tenant_id, key=doomed.shrinks, by=-1)
-    free_sessions(tx, tenant_id, doomed.sessions, doomed.chats, deletion.id)
+    free_sessions(tx, tenant_id, doomed.sessions, doomed.chats, deletion.id, is_undoable=is_undoable)
     announce(tx, "deletion.detached", deletion)
     return chat_keys
 
@@ -251,16 +254,20 @@ def free_sessions(
     sessions: Sequence[DoomedSession],
     chats: Sequence[DoomedChat],
     deletion_id: Uid,
+    *,
+    is_undoable: bool = False,
 ) -> None:
     """Set the ids of sessions and chats free, with the counters, the sockets and the tombstones."""
+    undo_of = deletion_id if is_undoable else None
     keys = _json_of([chat.key for chat in chats])
     if chats:
         tx.run("drop_connections", tenant_id=tenant_id, keys=keys)
-        tx.run("detach_chats", tenant_id=tenant_id, keys=keys)
+        tx.run("detach_chats", tenant_id=tenant_id, keys=keys, undo_of=undo_of)
     for owner_id, count in Counter(chat.owner_id for chat in chats if chat.is_uuid).items():
         tx.run("count_owned_chats", tenant_id=tenant_id, id=owner_id, by=-count)
     if sessions:
-        tx.run("detach_sessions", tenant_id=tenant_id, keys=_json_of([session.key for session in sessions]))
+        session_keys = _json_of([session.key for session in sessions])
+        tx.run("detach_sessions", tenant_id=tenant_id, keys=session_keys, undo_of=undo_of)
     for shape, count in Counter(session.shape for session in sessions).items():
         tx.row("count_single" if shape == SINGLE else "count_multi", tenant_id=tenant_id, by=-count)
     _bury(
@@ -271,25 +278,27 @@ def free_sessions(
     )
 
 
-def _free_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid, name: str) -> None:
+def _free_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid, name: str, undo_of: Uid | None) -> None:
     """Its name and keys, its sockets, and what it is saying as an agent."""
     for turn_id, chat_key in tx.rows("end_turns_of_agent", tenant_id=tenant_id, agent_name=name, now=tx.now):
         tx.run("free_slot", tenant_id=tenant_id, key=chat_key, turn_id=turn_id)
     kind = tx.rows("participant_to_detach", tenant_id=tenant_id, id=participant_id)[0][1]
-    tx.run("revoke_keys_of_participant", tenant_id=tenant_id, participant_id=participant_id, now=tx.now)
+    whose = {"tenant_id": tenant_id, "participant_id": participant_id}
+    tx.run("revoke_keys_of_participant", **whose, now=tx.now, undo_of=undo_of)
     tx.run("drop_connections_of_participant", tenant_id=tenant_id, participant_id=participant_id)
-    tx.run("detach_participant", tenant_id=tenant_id, id=participant_id)
+    tx.run("detach_participant", tenant_id=tenant_id, id=participant_id, undo_of=undo_of)
     tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
 
 
-def _free_tenant(tx: Transaction, tenant_id: Uid) -> tuple[Uid, ...]:
+def _free_tenant(tx: Transaction, tenant_id: Uid, undo_of: Uid | None) -> tuple[Uid, ...]:
     """Its name, with which its keys end, and as many ids as a session may have: late writers know them for a moment."""
     name = tx.rows("find_tenant", tenant_id=tenant_id)[0][1]
-    tx.run("detach_tenant", tenant_id=tenant_id)
+    tx.run("detach_tenant", tenant_id=tenant_id, undo_of=undo_of)
     tx.run("free_tenant_name", tenant_id=tenant_id, name=name)
     tx.run("drop_connections_of_tenant", tenant_id=tenant_id)
-    chats = tx.rows("detach_chats_of_tenant", tenant_id=tenant_id, limit=limits.CHATS_PER_SESSION)
-    tx.rows("detach_sessions_of_tenant", tenant_id=tenant_id, limit=limits.CHATS_PER_SESSION)
+    ids = {"tenant_id": tenant_id, "limit": limits.CHATS_PER_SESSION, "undo_of": undo_of}
+    chats = tx.rows("detach_chats_of_tenant", **ids)
+    tx.rows("detach_sessions_of_tenant", **ids)
     return tuple(row[0] for row in chats)
 
 
@@ -336,7 +345,7 @@ def _note(tx: Transaction, tenant_id: Uid, doomed: Doomed, order: Order, state: 
         state=state,
         now=tx.now,
         detached_at=None if state == WAITING or doomed.kind == PARTICIPANT else tx.now,
-        undo=micros_of(order.undo_seconds) if state == DETACHED else None,
+        window=micros_of(order.undo_seconds),
         total=_total_of(tx, tenant_id, doomed),
     )
     return deletion_of(tx.rows("find_deletion", tenant_id=tenant_id, id=deletion_id)[0])

@@ -13,9 +13,13 @@ from antiphon.stores.metadata_tests import holds_key, holds_part, write_test
 
 def add_functions(connection: apsw.Connection) -> None:
     """Give a connection the functions that compiled filters call."""
-    connection.create_scalar_function("holds_part", holds_part, 2, deterministic=True)
-    connection.create_scalar_function("holds_key", holds_key, 2, deterministic=True)
-    connection.create_scalar_function("lowered", str.lower, 1, deterministic=True)
+    functions: tuple[tuple[str, int, Any], ...] = (
+        ("holds_part", 2, holds_part),
+        ("holds_key", 2, holds_key),
+        ("lowered", 1, str.lower),
+    )
+    for name, count, function in functions:
+        connection.create_scalar_function(name, function, count, deterministic=True)
 
 
 class SqliteCompiler(Compiler):

@@ -58,14 +58,14 @@ class SqliteParticipants:
         return await self._file.write(lambda tx: ensure_participant(tx, tenant_id, kind, name))
 
     async def put(
-        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None
+        self, tenant_id: Uid, name: str, metadata: str | None, configuration: str | None, kind: str = PEER
     ) -> tuple[Participant, bool]:
         """See the port."""
         if metadata is None and configuration is None:
-            return await self.ensure(tenant_id, PEER, name)
+            return await self.ensure(tenant_id, kind, name)
 
         def operation(tx: Transaction) -> tuple[Participant, bool]:
-            found, is_new = ensure_participant(tx, tenant_id, PEER, name)
+            found, is_new = ensure_participant(tx, tenant_id, kind, name)
             tx.run(
                 "update_participant",
                 tenant_id=tenant_id,

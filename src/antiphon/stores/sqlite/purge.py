@@ -13,7 +13,7 @@ from antiphon.stores.graph import limbs_of
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
-OF_CHAT = ("reads", "connections", "turn_events", "turns")
+OF_CHAT = ("quiet_messages", "reads", "connections", "turn_events", "turns")
 OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
 OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
@@ -62,7 +62,9 @@ def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bo
     if not _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, key=key):
         return False
     is_last = tx.row("session_dies_with", tenant_id=tenant_id, session_key=session_key, key=key) is not None
-    if is_last and not _purge_tables(tx, ("members", "conclusions"), "session", budget, tenant_id=tenant_id, key=session_key):
+    if is_last and not _purge_tables(
+        tx, ("members", "conclusions"), "session", budget, tenant_id=tenant_id, key=session_key
+    ):
         return False
     if is_last and budget.left < _CHAT_AND_SESSION and budget.removed:
         return False  # they go together: a session alone would be found by nobody
@@ -95,7 +97,7 @@ def _purge_participant(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget
 
 def _purge_tenant(tx: Transaction, tenant_id: Uid, budget: Budget) -> bool:
     """The ids that the detach has left, then chat by chat, then what hangs on the tenant itself."""
-    ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION}
+    ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION, "undo_of": None}
     if tx.rows("detach_chats_of_tenant", **ids) or tx.rows("detach_sessions_of_tenant", **ids):
         return False
     while (row := tx.row("husks_of_tenant", tenant_id=tenant_id)) is not None:

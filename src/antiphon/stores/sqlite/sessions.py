@@ -171,7 +171,7 @@ class SqliteSessions:
             for member in members:
                 who, _ = ensure_participant(tx, tenant_id, PEER, member.name)
                 join(tx, tenant_id, session.key, who.id, member)
-            _check_observers(tx, tenant_id, session.key)
+            check_observers(tx, tenant_id, session.key)
             return session, is_new
 
         return await self._file.write(operation)
@@ -287,7 +287,8 @@ def _check_actor(tx: Transaction, tenant_id: Uid, session: Session, actor_id: Ui
         raise AccessDenied
 
 
-def _check_observers(tx: Transaction, tenant_id: Uid, session_key: Uid) -> None:
+def check_observers(tx: Transaction, tenant_id: Uid, session_key: Uid) -> None:
+    """Raise LimitExceeded when too many members of a session observe others."""
     count = tx.rows("count_observers", tenant_id=tenant_id, session_key=session_key)[0][0]
     if count > limits.HONCHO_OBSERVERS_PER_SESSION:
         raise LimitExceeded(

@@ -28,7 +28,10 @@ from antiphon.stores.sqlite.writer import Transaction
 
 
 class Job(msgspec.Struct):
-    """A deletion that is held, and how far it has come. `cursor` is where the next step goes on."""
+    """A deletion that is held, and how far it has come. `cursor` is where the next step goes on.
+
+    One that has an undo window is undoable from when it takes hold until the window ends.
+    """
 
     tenant_id: Uid
     id: Uid
@@ -38,6 +41,8 @@ class Job(msgspec.Struct):
     state: str
     counts: dict[str, int]
     cursor: str | None
+    has_window: bool = False
+    is_undoable: bool = False
 
 
 def take_step(tx: Transaction, job: Job, rows_max: int) -> Step:
@@ -45,7 +50,7 @@ def take_step(tx: Transaction, job: Job, rows_max: int) -> Step:
     if job.state == WAITING:
         return _stop_waiting(tx, job)
     if job.state == DETACHED:
-        return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
+        return _wait_for_undo(tx, job)
     if job.state == DETACHING:
         return _take_out(tx, job, rows_max)
     if job.state == PURGING:
@@ -81,16 +86,32 @@ def _stop_waiting(tx: Transaction, job: Job) -> Step:
     except (ChatHasActiveConnections, ChatHasActiveTurn):
         return Step({}, WAITING, is_blocked=True)
     row = tx.rows("find_deletion", tenant_id=job.tenant_id, id=job.id)[0]
-    detach.take_hold(tx, job.tenant_id, doomed, detach.deletion_of(row))
+    detach.take_hold(tx, job.tenant_id, doomed, detach.deletion_of(row), is_undoable=job.has_window)
+    if job.has_window:
+        return Step({}, DETACHED)
     return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
+
+
+def _wait_for_undo(tx: Transaction, job: Job) -> Step:
+    """Nothing is removed within the window; own sessions of a participant that are left are detached even so."""
+    if not job.is_undoable:
+        return Step({}, DETACHING if job.kind == PARTICIPANT else PURGING)
+    is_more = job.kind == PARTICIPANT and _free_own_sessions(tx, job)
+    return Step({}, DETACHED, is_blocked=not is_more)
+
+
+def _free_own_sessions(tx: Transaction, job: Job) -> bool:
+    """Detach some sessions that a participant owns; whether there were any."""
+    sessions = detach.own_sessions(tx, job.tenant_id, job.target_key)
+    if sessions:
+        chats = detach.chats_of(tx, job.tenant_id, sessions)
+        detach.free_sessions(tx, job.tenant_id, sessions, chats, job.id, is_undoable=job.is_undoable)
+    return bool(sessions)
 
 
 def _take_out(tx: Transaction, job: Job, rows_max: int) -> Step:
     """Of a participant: own sessions that are left, then its words in the chats of others, one chat after the other."""
-    sessions = detach.own_sessions(tx, job.tenant_id, job.target_key)
-    if sessions:
-        chats = detach.chats_of(tx, job.tenant_id, sessions)
-        detach.free_sessions(tx, job.tenant_id, sessions, chats, job.id)
+    if _free_own_sessions(tx, job):
         return Step({}, DETACHING)
     budget, looks = Budget(rows_max), limits.SILENCE_ROWS
     while budget.left > 0 and looks > 0:

@@ -20,6 +20,9 @@ from antiphon.core.ports import (
     TicketStore,
     TurnStore,
 )
+from antiphon.core.ports.conclusions import ConclusionStore
+from antiphon.core.ports.lists import ListStore
+from antiphon.core.ports.members import MemberStore
 from antiphon.core.ports.sandboxes import SandboxStore
 from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.domain import limits
@@ -27,12 +30,15 @@ from antiphon.domain.deletions import ERASED
 from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.sqlite.chats import SqliteChats
+from antiphon.stores.sqlite.conclusions import SqliteConclusions
 from antiphon.stores.sqlite.connections import SqliteConnections
 from antiphon.stores.sqlite.database import FILE_NAME, Cursor, Row, open_writer
 from antiphon.stores.sqlite.deletions import SqliteDeletions
 from antiphon.stores.sqlite.detach import SEQ_BITS
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.keys import SqliteKeys
+from antiphon.stores.sqlite.lists import SqliteLists
+from antiphon.stores.sqlite.members import SqliteMembers
 from antiphon.stores.sqlite.messages import SqliteMessages
 from antiphon.stores.sqlite.migrations import migrate
 from antiphon.stores.sqlite.participants import SqliteParticipants
@@ -66,6 +72,9 @@ class SqliteStore:
         self.receipts: ReceiptStore = SqliteReceipts(file)
         self.webhooks: WebhookStore = SqliteWebhooks(file)
         self.sandboxes: SandboxStore = SqliteSandboxes(file)
+        self.lists: ListStore = SqliteLists(file)
+        self.members: MemberStore = SqliteMembers(file)
+        self.conclusions: ConclusionStore = SqliteConclusions(file)
 
     @classmethod
     async def open(cls, data_dir: Path) -> SqliteStore:

@@ -52,7 +52,9 @@ class SqliteTenants:
         row = self._file.row("find_tenant_by_name", name=name)
         return Tenant(*row) if row else None
 
-    async def update(self, tenant_id: Uid, metadata: str | None, configuration: str | None) -> Tenant:
+    async def update(
+        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+    ) -> Tenant:
         """See the port."""
 
         def operation(tx: Transaction) -> Tenant:
@@ -64,13 +66,15 @@ class SqliteTenants:
                 old,
                 metadata=old.metadata if metadata is None else metadata,
                 configuration=merge(old.configuration, configuration),
+                settings=merge(old.settings, settings),
             )
-            if metadata is not None or configuration is not None:
+            if new != old:
                 tx.run(
                     "update_tenant",
                     tenant_id=tenant_id,
                     metadata=new.metadata,
                     configuration=new.configuration,
+                    settings=new.settings,
                 )
             return new
 

@@ -27,6 +27,7 @@ MAY_SCAN = {
     "list_tenants",  # in the order of the table, which it stops after the page
     "list_tenants_reversed",
     "messages_after",  # the rows of the range, which has a limit
+    "messages_of_span",  # likewise
     "pending_deletions",  # as above
     "release_deletions",  # at the end of a process, over that index
 }

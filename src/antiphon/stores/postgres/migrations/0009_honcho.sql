@@ -35,3 +35,12 @@ CREATE TABLE cards (
     FOREIGN KEY (tenant_id, observed_id) REFERENCES participants (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX cards_of_observed ON cards (tenant_id, observed_id);
+
+-- Messages of which their senders said that nothing is to be derived.
+CREATE TABLE quiet_messages (
+    tenant_id uuid NOT NULL,
+    chat_key uuid NOT NULL,
+    message_id uuid NOT NULL,
+    PRIMARY KEY (tenant_id, chat_key, message_id),
+    FOREIGN KEY (tenant_id, chat_key) REFERENCES chats (tenant_id, key) ON DELETE CASCADE
+);

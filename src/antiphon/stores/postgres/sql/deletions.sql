@@ -1,13 +1,17 @@
 -- name: insert_deletion
 -- The job, and the beginning of the tenant's chain of receipts where it has none: its digest can be made while the tenant
--- is there. When the job may run is said by the clock that claims it.
+-- is there. When the job may run is said by the clock that claims it. Of a participant more may have to be detached at
+-- once, also within an undo window.
 WITH chain AS (
     INSERT INTO receipt_heads (tenant_id, tenant_digest, sequence, hash) VALUES (:tenant_id, :tenant_digest, 0, :hash)
     ON CONFLICT (tenant_id) DO NOTHING)
 INSERT INTO deletions (tenant_id, id, kind, target_key, target_id, target_digest, mode, reason, state, requested_at,
-    detached_at, undo_until, total, run_after)
-VALUES (:tenant_id, :id, :kind, :target_key, :target_id, :target_digest, :mode, :reason, :state, :now, :detached_at,
-    now() + make_interval(secs => :undo_seconds), :total, now() + make_interval(secs => coalesce(:undo_seconds, 0)))
+    detached_at, undo_window, undo_until, total, run_after)
+VALUES (:tenant_id, :id, CAST(:kind AS text), :target_key, :target_id, :target_digest, :mode, :reason,
+    CAST(:state AS text), :now, :detached_at, make_interval(secs => :undo_seconds),
+    CASE WHEN CAST(:state AS text) = 'detached' THEN now() + make_interval(secs => :undo_seconds) END, :total,
+    now() + CASE WHEN CAST(:state AS text) = 'detached' AND CAST(:kind AS text) <> 'participant'
+        THEN make_interval(secs => :undo_seconds) ELSE interval '0' END)
 RETURNING id, tenant_id, kind, target_key, target_id, target_digest, mode, reason, state, requested_at, detached_at,
     undo_until, purged_at, scrubbed_at, counts, total, attempts, run_after, last_error, bytes, receipt_id;
 
@@ -25,7 +29,7 @@ FROM deletions
 WHERE tenant_id = :tenant_id AND id < :before
     AND (CAST(:states AS text[]) = '{}' OR state = ANY (:states))
     AND (CAST(:overdue_seconds AS double precision) IS NULL OR (state NOT IN ('done', 'undone')
-        AND requested_at < now() - make_interval(secs => :overdue_seconds)))
+        AND coalesce(undo_until, requested_at) < now() - make_interval(secs => :overdue_seconds)))
 ORDER BY id DESC LIMIT :limit;
 
 -- name: due_deletions
@@ -58,13 +62,19 @@ RETURNING id, state;
 UPDATE deletions SET lease_until = now() + make_interval(secs => :lease_seconds)
 WHERE tenant_id = :tenant_id AND id = :id AND state NOT IN ('done', 'undone') AND lease_node = :node
     AND lease_until > now()
-RETURNING kind, target_key, target_id, state, counts, cursor;
+RETURNING kind, target_key, target_id, state, counts, cursor, undo_window > interval '0',
+    coalesce(undo_until > now(), false);
 
 -- name: move_deletion
--- How far a deletion has come: what it has removed, where it goes on, and its state.
+-- How far a deletion has come: what it has removed, where it goes on, and its state. An undo window begins when it
+-- takes hold.
 UPDATE deletions
 SET counts = :counts, cursor = :cursor, state = CAST(:state AS text),
-    detached_at = CASE WHEN CAST(:state AS text) = 'purging' THEN coalesce(detached_at, :now) ELSE detached_at END,
+    detached_at = CASE
+        WHEN CAST(:state AS text) = 'purging' OR CAST(:state AS text) = 'detached' AND kind <> 'participant'
+        THEN coalesce(detached_at, :now) ELSE detached_at END,
+    undo_until = CASE WHEN CAST(:state AS text) = 'detached'
+        THEN coalesce(undo_until, now() + undo_window) ELSE undo_until END,
     purged_at = CASE WHEN CAST(:state AS text) = 'scrubbing' THEN CAST(:now AS timestamptz) END,
     last_error = NULL
 WHERE tenant_id = :tenant_id AND id = :id;
@@ -77,11 +87,13 @@ SET state = 'done', target_id = NULL, scrubbed_at = :now, bytes = :bytes, receip
 WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: postpone_deletion
--- Gives a job back; after a failure (not while it only waits for something live) it shows the error.
+-- Gives a job back; after a failure (not while it only waits for something live, or for the end of its window) it shows
+-- the error.
 UPDATE deletions
 SET attempts = attempts + CASE WHEN CAST(:error AS text) IS NULL THEN 0 ELSE 1 END,
     last_error = coalesce(:error, last_error), lease_node = NULL, lease_until = NULL,
-    run_after = now() + make_interval(secs => :delay_seconds)
+    run_after = CASE WHEN state = 'detached' AND CAST(:error AS text) IS NULL
+        THEN undo_until ELSE now() + make_interval(secs => :delay_seconds) END
 WHERE tenant_id = :tenant_id AND id = :id AND lease_node = :node;
 
 -- name: retry_deletion
@@ -102,4 +114,11 @@ FROM deletions WHERE state NOT IN ('done', 'undone');
 -- scope: system, how many deletions anywhere should have been done by now.
 SELECT count(*) FROM deletions
 WHERE state NOT IN ('done', 'undone')
-    AND requested_at < now() - make_interval(secs => CAST(:overdue_seconds AS double precision));
+    AND coalesce(undo_until, requested_at) < now() - make_interval(secs => CAST(:overdue_seconds AS double precision));
+
+-- name: undo_deletion
+-- Ends a deletion within its window as undone, if it is still there: its name with it. Who would go on with it waits.
+UPDATE deletions
+SET state = 'undone', target_id = NULL, last_error = NULL, cursor = NULL, lease_node = NULL, lease_until = NULL
+WHERE tenant_id = :tenant_id AND id = :id AND state = 'detached' AND undo_until > now()
+RETURNING kind, target_key;

@@ -56,33 +56,43 @@ WHERE tenant_id = :tenant_id AND state = 'running' AND expires_at > now() AND id
 SELECT 'connection' AS kind, id, expires_at FROM connections
 WHERE tenant_id = :tenant_id AND participant_id = :participant_id AND chat_key <> ALL (:keys) AND expires_at > now()
 UNION ALL
-SELECT 'turn', id, expires_at FROM turns
-WHERE tenant_id = :tenant_id AND agent_name = :agent_name AND state = 'running' AND chat_key <> ALL (:keys)
-    AND expires_at > now();
+SELECT 'turn', t.id, t.expires_at
+FROM turns t JOIN chats c ON c.tenant_id = t.tenant_id AND c.key = t.chat_key AND c.id IS NOT NULL
+WHERE t.tenant_id = :tenant_id AND t.agent_name = :agent_name AND t.state = 'running' AND t.chat_key <> ALL (:keys)
+    AND t.expires_at > now();
 
 -- name: blockers_of_tenant
 -- What is live in a whole tenant.
 SELECT 'connection' AS kind, id, expires_at FROM connections WHERE tenant_id = :tenant_id AND expires_at > now()
 UNION ALL
-SELECT 'turn', id, expires_at FROM turns
-WHERE tenant_id = :tenant_id AND state = 'running' AND expires_at > now();
+SELECT 'turn', t.id, t.expires_at
+FROM turns t JOIN chats c ON c.tenant_id = t.tenant_id AND c.key = t.chat_key AND c.id IS NOT NULL
+WHERE t.tenant_id = :tenant_id AND t.state = 'running' AND t.expires_at > now();
 
 -- name: detach_chats
 -- Sets the ids of chats that are held free: from here on nothing finds them, neither to read nor to write. Their
--- sockets are forgotten.
+-- sockets are forgotten. Within an undo window the ids are kept where only the undo looks, here and below.
 WITH dropped AS (
     DELETE FROM connections WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys))
-UPDATE chats SET id = NULL, active_turn = NULL WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND id IS NOT NULL;
+UPDATE chats
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL,
+    active_turn = NULL
+WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND id IS NOT NULL;
 
 -- name: detach_chats_of_tenant
 -- Sets the ids of some chats of a detached tenant free, for a writer whose key is still believed for a moment.
-UPDATE chats SET id = NULL, active_turn = NULL WHERE tenant_id = :tenant_id AND key = ANY (ARRAY (
+UPDATE chats
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL,
+    active_turn = NULL
+WHERE tenant_id = :tenant_id AND key = ANY (ARRAY (
     SELECT key FROM chats WHERE tenant_id = :tenant_id AND id IS NOT NULL ORDER BY key LIMIT :limit FOR UPDATE))
 RETURNING key;
 
 -- name: detach_sessions_of_tenant
 -- Sets the ids of some sessions of a detached tenant free, likewise: no chat is added to them any more.
-UPDATE sessions SET id = NULL WHERE tenant_id = :tenant_id AND key = ANY (ARRAY (
+UPDATE sessions
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL
+WHERE tenant_id = :tenant_id AND key = ANY (ARRAY (
     SELECT key FROM sessions
     WHERE tenant_id = :tenant_id AND id IS NOT NULL ORDER BY key LIMIT :limit FOR NO KEY UPDATE))
 RETURNING key;
@@ -109,7 +119,9 @@ WHERE c.tenant_id = :tenant_id AND c.key = ANY (:keys) AND c.key = ended.chat_ke
 
 -- name: detach_sessions
 -- Sets the ids of sessions free.
-UPDATE sessions SET id = NULL WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND id IS NOT NULL;
+UPDATE sessions
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL
+WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND id IS NOT NULL;
 
 -- name: participant_to_detach
 -- A participant that is there.
@@ -124,12 +136,18 @@ FOR UPDATE;
 
 -- name: detach_participant
 -- Sets the participant's name free; what stands in its place names nobody.
-UPDATE participants SET kind = 'gone', name = CAST(id AS text), metadata = '{}', configuration = '{}'
+UPDATE participants
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN name END,
+    undo_kind = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN kind END,
+    undo_metadata = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN metadata END,
+    undo_configuration = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN configuration END,
+    kind = 'gone', name = CAST(id AS text), metadata = '{}', configuration = '{}'
 WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: revoke_keys_of_participant
 -- Ends all keys of a participant.
-UPDATE keys SET revoked_at = coalesce(revoked_at, :now) WHERE tenant_id = :tenant_id AND participant_id = :participant_id;
+UPDATE keys SET revoked_at = :now, undo_of = :undo_of
+WHERE tenant_id = :tenant_id AND participant_id = :participant_id AND revoked_at IS NULL;
 
 -- name: drop_connections_of_participant
 -- Forgets the sockets of a participant that is being detached.

@@ -20,8 +20,9 @@ LEFT JOIN participants p ON p.tenant_id = k.tenant_id AND p.id = k.participant_i
 WHERE k.tenant_id = :tenant_id AND k.revoked_at IS NULL ORDER BY k.id;
 
 -- name: revoke_key
--- Ends a key; one that is ended already stays as it was.
-UPDATE keys SET revoked_at = coalesce(revoked_at, :now) WHERE tenant_id = :tenant_id AND id = :id RETURNING id;
+-- Ends a key for good; one that is ended already stays as it was, also when its participant comes back.
+UPDATE keys SET revoked_at = coalesce(revoked_at, :now), undo_of = NULL
+WHERE tenant_id = :tenant_id AND id = :id RETURNING id;
 
 -- name: load_keys
 -- The usable ones of some keys, with tenant and participant: what a request needs to know of its caller.

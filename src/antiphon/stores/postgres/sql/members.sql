@@ -1,10 +1,20 @@
+-- name: size_up_to
+-- How many messages of a chat stand up to a place, counted up to a limit, and how long they are together.
+SELECT count(*), coalesce(sum(size), 0) FROM (
+    SELECT length(text) + length(coalesce(parts, '')) + length(metadata) AS size FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = :key AND seq <= :seq LIMIT :limit) m;
+
+-- name: set_message_metadata
+-- The metadata of a message, if it is in that chat.
+UPDATE messages SET metadata = :metadata WHERE tenant_id = :tenant_id AND id = :id AND chat_key = :key RETURNING seq;
+
 -- name: leave_members
 -- Some members leave a session, or all but some; their rows stay, for what they were.
-UPDATE members SET left_at = :now
-WHERE tenant_id = :tenant_id AND session_key = :session_key AND left_at IS NULL AND participant_id IN (
-    SELECT id FROM participants
-    WHERE tenant_id = :tenant_id AND kind = :kind
-        AND (name = ANY (CAST(:names AS text[]))) <> CAST(:is_staying AS boolean));
+UPDATE members AS m SET left_at = :now
+WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND EXISTS (
+    SELECT 1 FROM participants p
+    WHERE p.tenant_id = :tenant_id AND p.id = m.participant_id AND p.kind = :kind
+        AND (p.name = ANY (CAST(:names AS text[]))) <> CAST(:is_staying AS boolean));
 
 -- name: member_settings
 -- How somebody who is or was in a session that is there observes and is observed.

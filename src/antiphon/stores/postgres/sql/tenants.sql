@@ -13,24 +13,24 @@ DELETE FROM tenant_names WHERE name = :name AND tenant_id = :tenant_id;
 
 -- name: find_tenant
 -- The tenant of that id, while it has a name.
-SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: lock_tenant
 -- The same, held until the end of the transaction: what is decided by reading it stays true.
-SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL FOR NO KEY UPDATE;
 
 -- name: find_tenant_by_name
 -- scope: system, the way from a name to its tenant.
-SELECT t.tenant_id, t.name, t.created_at, t.agent_name, t.metadata, t.configuration
+SELECT t.tenant_id, t.name, t.created_at, t.agent_name, t.metadata, t.configuration, t.settings
 FROM tenant_names n JOIN tenants t ON t.tenant_id = n.tenant_id WHERE n.name = :name AND t.name IS NOT NULL;
 
 -- name: list_tenants
 -- scope: system, all tenants in order of making (their ids are made in that order), after how many there are.
 SELECT n.total, t.* FROM (SELECT count(*) AS total FROM tenant_names) n
 LEFT JOIN LATERAL (
-    SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+    SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
     FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id LIMIT :limit OFFSET :offset) t ON true
 ORDER BY t.tenant_id;
 
@@ -38,13 +38,13 @@ ORDER BY t.tenant_id;
 -- scope: system, all tenants, the newest first, after how many there are.
 SELECT n.total, t.* FROM (SELECT count(*) AS total FROM tenant_names) n
 LEFT JOIN LATERAL (
-    SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+    SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
     FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id DESC LIMIT :limit OFFSET :offset) t ON true
 ORDER BY t.tenant_id DESC;
 
 -- name: update_tenant
--- Metadata and configuration as given.
-UPDATE tenants SET metadata = :metadata, configuration = :configuration
+-- Metadata, configuration and settings as given.
+UPDATE tenants SET metadata = :metadata, configuration = :configuration, settings = :settings
 WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: count_peers
@@ -68,4 +68,6 @@ WHERE tenant_id = :tenant_id AND name IS NOT NULL RETURNING multi_count;
 
 -- name: detach_tenant
 -- The detach itself: from here on no key, name or creation finds the tenant.
-UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL;
+UPDATE tenants
+SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN name END, name = NULL
+WHERE tenant_id = :tenant_id AND name IS NOT NULL;

@@ -7,12 +7,15 @@ WHERE (SELECT count(*) FROM webhooks WHERE tenant_id = :tenant_id) < :webhooks_m
 -- name: find_webhook
 -- The webhook of that id.
 SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
-WHERE tenant_id = :tenant_id AND id = :id;
+WHERE tenant_id = :tenant_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: list_webhooks
 -- All webhooks of a tenant, oldest first.
 SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
-WHERE tenant_id = :tenant_id ORDER BY id;
+WHERE tenant_id = :tenant_id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
+ORDER BY id;
 
 -- name: disable_webhook
 -- Nothing is told to it any more.
@@ -109,6 +112,7 @@ UPDATE webhooks SET lease_node = NULL, lease_until = NULL WHERE lease_node = :no
 SELECT id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at
 FROM webhook_deliveries
 WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 ORDER BY id DESC LIMIT :limit;
 
 -- name: resend_delivery

@@ -23,7 +23,8 @@ ORDER BY page.at /* way */;
 -- name: delete_conclusion
 -- A conclusion that is there: one of a session that is detached is not.
 DELETE FROM conclusions WHERE tenant_id = :tenant_id AND id = :id AND (session_key IS NULL OR EXISTS (
-    SELECT 1 FROM sessions s WHERE s.tenant_id = :tenant_id AND s.key = conclusions.session_key AND s.id IS NOT NULL));
+    SELECT 1 FROM sessions s WHERE s.tenant_id = :tenant_id AND s.key = conclusions.session_key AND s.id IS NOT NULL))
+RETURNING id;
 
 -- name: find_card
 -- The card that an observer keeps on an observed one.

@@ -40,10 +40,11 @@ WHERE tenant_id = :tenant_id AND participant_id = :participant_id
 
 -- name: live_turns_elsewhere
 -- The turns in other chats in which a participant speaks as the agent, and whose processes live.
-SELECT id, expires_at FROM turns
-WHERE tenant_id = :tenant_id AND agent_name = :agent_name AND state = 'running'
-    AND chat_key NOT IN (SELECT unhex(value) FROM json_each(:keys))
-    AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
+SELECT t.id, t.expires_at
+FROM turns t JOIN chats c ON c.tenant_id = t.tenant_id AND c.key = t.chat_key AND c.id IS NOT NULL
+WHERE t.tenant_id = :tenant_id AND t.agent_name = :agent_name AND t.state = 'running'
+    AND t.chat_key NOT IN (SELECT unhex(value) FROM json_each(:keys))
+    AND t.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
 
 -- name: end_turns_of_agent
 -- Ends the turns in which a participant that is being detached speaks: no word of them can be added any more.
@@ -57,22 +58,27 @@ WHERE tenant_id = :tenant_id AND expires_at > CAST(unixepoch('subsec') * 1000000
 
 -- name: live_turns_of_tenant
 -- The running turns of a whole tenant whose processes live.
-SELECT id, expires_at FROM turns WHERE tenant_id = :tenant_id AND state = 'running'
-    AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
+SELECT t.id, t.expires_at
+FROM turns t JOIN chats c ON c.tenant_id = t.tenant_id AND c.key = t.chat_key AND c.id IS NOT NULL
+WHERE t.tenant_id = :tenant_id AND t.state = 'running'
+    AND t.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
 
 -- name: detach_chats
--- Sets the ids of chats free: from here on nothing finds them, neither to read nor to write.
-UPDATE chats SET id = NULL, active_turn = NULL
+-- Sets the ids of chats free: from here on nothing finds them, neither to read nor to write. Within an undo window they
+-- are kept where only the undo looks, here and below.
+UPDATE chats SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN id END, id = NULL, active_turn = NULL
 WHERE tenant_id = :tenant_id AND key IN (SELECT unhex(value) FROM json_each(:keys)) AND id IS NOT NULL;
 
 -- name: detach_chats_of_tenant
 -- Sets the ids of some chats of a detached tenant free, for a writer whose key is still believed for a moment.
-UPDATE chats SET id = NULL, active_turn = NULL WHERE num IN (
+UPDATE chats
+SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN id END, id = NULL, active_turn = NULL
+WHERE num IN (
     SELECT num FROM chats WHERE tenant_id = :tenant_id AND id IS NOT NULL LIMIT :limit) RETURNING key;
 
 -- name: detach_sessions_of_tenant
 -- Sets the ids of some sessions of a detached tenant free, likewise.
-UPDATE sessions SET id = NULL WHERE num IN (
+UPDATE sessions SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN id END, id = NULL WHERE num IN (
     SELECT num FROM sessions WHERE tenant_id = :tenant_id AND id IS NOT NULL LIMIT :limit) RETURNING key;
 
 -- name: drop_connections_of_tenant
@@ -86,7 +92,7 @@ WHERE tenant_id = :tenant_id AND chat_key IN (SELECT unhex(value) FROM json_each
 
 -- name: detach_sessions
 -- Sets the ids of sessions free.
-UPDATE sessions SET id = NULL
+UPDATE sessions SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN id END, id = NULL
 WHERE tenant_id = :tenant_id AND key IN (SELECT unhex(value) FROM json_each(:keys)) AND id IS NOT NULL;
 
 -- name: participant_to_detach
@@ -96,12 +102,18 @@ SELECT name, kind FROM participants WHERE tenant_id = :tenant_id AND id = :id AN
 
 -- name: detach_participant
 -- Sets the participant's name free; what stands in its place names nobody.
-UPDATE participants SET kind = 'gone', name = hex(id), metadata = '{}', configuration = '{}'
+UPDATE participants
+SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN name END,
+    undo_kind = CASE WHEN :undo_of IS NOT NULL THEN kind END,
+    undo_metadata = CASE WHEN :undo_of IS NOT NULL THEN metadata END,
+    undo_configuration = CASE WHEN :undo_of IS NOT NULL THEN configuration END,
+    kind = 'gone', name = hex(id), metadata = '{}', configuration = '{}'
 WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: revoke_keys_of_participant
 -- Ends all keys of a participant.
-UPDATE keys SET revoked_at = coalesce(revoked_at, :now) WHERE tenant_id = :tenant_id AND participant_id = :participant_id;
+UPDATE keys SET revoked_at = :now, undo_of = :undo_of
+WHERE tenant_id = :tenant_id AND participant_id = :participant_id AND revoked_at IS NULL;
 
 -- name: drop_connections_of_participant
 -- Forgets the sockets of a participant that is being detached.

@@ -1,10 +1,14 @@
+-- name: set_message_metadata
+-- The metadata of a message.
+UPDATE messages SET metadata = :metadata WHERE tenant_id = :tenant_id AND id = :id;
+
 -- name: leave_members
 -- Some members leave a session, or all but some; their rows stay, for what they were.
-UPDATE members SET left_at = :now
-WHERE tenant_id = :tenant_id AND session_key = :session_key AND left_at IS NULL AND participant_id IN (
-    SELECT id FROM participants
-    WHERE tenant_id = :tenant_id AND kind = :kind
-        AND (name IN (SELECT value FROM json_each(:names))) <> :is_staying);
+UPDATE members AS m SET left_at = :now
+WHERE m.tenant_id = :tenant_id AND m.session_key = :session_key AND m.left_at IS NULL AND EXISTS (
+    SELECT 1 FROM participants p
+    WHERE p.tenant_id = :tenant_id AND p.id = m.participant_id AND p.kind = :kind
+        AND (p.name IN (SELECT value FROM json_each(:names))) <> :is_staying);
 
 -- name: member_settings
 -- How somebody who is or was in a session that is there observes and is observed.

@@ -13,22 +13,22 @@ DELETE FROM tenant_names WHERE name = :name AND tenant_id = :tenant_id;
 
 -- name: find_tenant
 -- The tenant of that id, while it has a name.
-SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: find_tenant_by_name
 -- scope: system, the way from a name to its tenant.
-SELECT t.tenant_id, t.name, t.created_at, t.agent_name, t.metadata, t.configuration
+SELECT t.tenant_id, t.name, t.created_at, t.agent_name, t.metadata, t.configuration, t.settings
 FROM tenant_names n JOIN tenants t ON t.tenant_id = n.tenant_id WHERE n.name = :name AND t.name IS NOT NULL;
 
 -- name: list_tenants
 -- scope: system, all tenants in order of making (their ids are made in that order).
-SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
 FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id LIMIT :limit OFFSET :offset;
 
 -- name: list_tenants_reversed
 -- scope: system, all tenants, the newest first.
-SELECT tenant_id, name, created_at, agent_name, metadata, configuration
+SELECT tenant_id, name, created_at, agent_name, metadata, configuration, settings
 FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_tenants
@@ -36,8 +36,8 @@ FROM tenants WHERE name IS NOT NULL ORDER BY tenant_id DESC LIMIT :limit OFFSET 
 SELECT count(*) FROM tenant_names;
 
 -- name: update_tenant
--- Metadata and configuration as given.
-UPDATE tenants SET metadata = :metadata, configuration = :configuration
+-- Metadata, configuration and settings as given.
+UPDATE tenants SET metadata = :metadata, configuration = :configuration, settings = :settings
 WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: count_peers
@@ -64,4 +64,5 @@ SELECT peer_count, scope_count, single_count, multi_count FROM tenants WHERE ten
 
 -- name: detach_tenant
 -- The detach itself: from here on no key, name or creation finds the tenant.
-UPDATE tenants SET name = NULL WHERE tenant_id = :tenant_id AND name IS NOT NULL;
+UPDATE tenants SET undo_of = :undo_of, undo_id = CASE WHEN :undo_of IS NOT NULL THEN name END, name = NULL
+WHERE tenant_id = :tenant_id AND name IS NOT NULL;

@@ -7,12 +7,15 @@ WHERE (SELECT count(*) FROM webhooks WHERE tenant_id = :tenant_id) < :webhooks_m
 -- name: find_webhook
 -- The webhook of that id.
 SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
-WHERE tenant_id = :tenant_id AND id = :id;
+WHERE tenant_id = :tenant_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: list_webhooks
 -- All webhooks of a tenant, oldest first.
 SELECT id, tenant_id, url, events, secret, created_at, disabled_at FROM webhooks
-WHERE tenant_id = :tenant_id ORDER BY id;
+WHERE tenant_id = :tenant_id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
+ORDER BY id;
 
 -- name: disable_webhook
 -- Nothing is told to it any more.
@@ -111,6 +114,7 @@ SELECT id, webhook_id, event, body, state, attempts, run_after, last_error, last
 FROM webhook_deliveries
 WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id
     AND (:before IS NULL OR id < :before)
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 ORDER BY id DESC LIMIT :limit;
 
 -- name: resend_delivery

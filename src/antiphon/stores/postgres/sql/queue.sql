@@ -1,0 +1,29 @@
+-- name: keep_quiet
+-- Notes of messages that nothing is to be derived from them, while their chat has an id.
+INSERT INTO quiet_messages (tenant_id, chat_key, message_id)
+SELECT c.tenant_id, c.key, given.id FROM chats c CROSS JOIN unnest(CAST(:ids AS uuid[])) AS given (id)
+WHERE c.tenant_id = :tenant_id AND c.key = :key AND c.id IS NOT NULL;
+
+-- name: count_units
+-- How many messages there are to be derived from in single sessions, all or one, of all authors or one.
+SELECT s.key, s.id, s.configuration, count(*)
+FROM sessions s
+JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL
+JOIN messages m ON m.tenant_id = c.tenant_id AND m.chat_key = c.key
+WHERE s.tenant_id = :tenant_id AND s.shape = 'single' AND s.id IS NOT NULL
+    AND (CAST(:session_id AS text) IS NULL OR s.id = :session_id) AND (CAST(:author AS text) IS NULL OR m.author = :author)
+    AND NOT EXISTS (
+        SELECT 1 FROM quiet_messages q
+        WHERE q.tenant_id = m.tenant_id AND q.chat_key = c.key AND q.message_id = m.id)
+GROUP BY s.key, s.id, s.configuration;
+
+-- name: purge_quiet_messages_of_chat
+-- Some notes on messages of chats.
+DELETE FROM quiet_messages WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM quiet_messages
+    WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys) ORDER BY chat_key, message_id LIMIT :limit));
+
+-- name: purge_quiet_messages_of_tenant
+-- Some notes on messages of a tenant.
+DELETE FROM quiet_messages WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM quiet_messages WHERE tenant_id = :tenant_id ORDER BY chat_key, message_id LIMIT :limit));
