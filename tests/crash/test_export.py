@@ -1,4 +1,4 @@
-"""A server that dies in the middle of an export with deletion deletes nothing, and one in a window keeps the way back."""
+"""A server that dies in the middle of an export with deletion deletes nothing; a window outlives it."""
 
 from __future__ import annotations
 

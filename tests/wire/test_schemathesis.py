@@ -17,6 +17,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -34,7 +35,6 @@ from tests.scripted_agent import ScriptedAgent
 DOCUMENTS = {
     "recoup": "/api/openapi.json",
     "lexicon": "/api/v1/openapi.json",
-    "honcho": "/v3/openapi.json",
     "native": "/antiphon/v1/openapi.json",
 }
 """The documents by their dialect's name."""
@@ -52,7 +52,7 @@ class World:
         self._runner = runner
         self._server = server
         self._key = key
-        self.headers = {"authorization": f"Bearer {key}"}
+        self.headers: dict[str, str] = {}
 
     def speak(self, dialect: str) -> None:
         """Show the key where that dialect looks for it."""
@@ -66,7 +66,9 @@ class World:
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self._server)
         async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
-            return await client.request(method, path, **more)
+            request = client.build_request(method, path, **more)
+            await request.aread()  # a failure is told with the body, which may be a form
+            return await client.send(request)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,8 @@ NAMES: dict[str, Callable[[World], dict[str, str]]] = {"recoup": names_of_recoup
 def test_no_request_is_answered_otherwise_than_documented(world: World, dialect: str) -> None:
     world.speak(dialect)
     content = world.send("GET", DOCUMENTS[dialect]).json()
-    operations = [found.ok() for found in schemathesis.openapi.from_dict(content).get_all_operations()]
+    found = schemathesis.openapi.from_dict(content).get_all_operations()
+    operations = [one.ok() for one in found if isinstance(one, Ok)]
     assert len(operations) == sum(len(METHODS & methods.keys()) for methods in content["paths"].values())
     for operation in operations:
         names = NAMES[dialect](world) if dialect in NAMES else {}

@@ -20,7 +20,7 @@ ORDERS = {GT: ">", GTE: ">=", LT: "<", LTE: "<="}
 TEXT, NUMBER, MOMENT, FLAG, JSON = "text", "number", "moment", "flag", "json"
 """The kinds of fields. A moment is in microseconds; JSON is only asked by `Contained` and `KeyTest`."""
 
-Value = str | float | bool
+Value = str | int | float | bool
 
 
 class FieldTest(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class KeyTest(msgspec.Struct, frozen=True):
 
     key: str
     operator: str
-    values: tuple[str | float, ...] = ()
+    values: tuple[str | int | float, ...] = ()
 
 
 class All(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ async def new_stage(instance: Instance, tenant: str, tmp_path: Path) -> Stage:
 def elsewhere(stage: Stage) -> Turns:
     """The turns of another process on the same store."""
     instance = stage.instance
-    return Turns(stage.store, instance.messages, instance.agent, LiveStreams(stage.store), lambda *_: ())  # type: ignore[arg-type]
+    return Turns(stage.store, instance.messages, instance.agent, LiveStreams(stage.store), lambda *_: ())
 
 
 async def test_a_turn_that_is_claimed_while_the_process_ends_has_a_beginning_and_an_end(stage: Stage) -> None:
@@ -111,7 +111,7 @@ async def test_one_that_cannot_be_closed_keeps_no_other_from_it(stage: Stage, mo
     stage.store.before["turns.finish"] = refuse
     reaping = asyncio.create_task(stage.turns.keep_reaping())
     async with asyncio.timeout(20):
-        while (await stage.turns.get(stage.tenant_id, second.id)).state == RUNNING:
+        while (await stage.turns.get(stage.tenant_id, second.id)).state == RUNNING:  # noqa: ASYNC110  the store has no event
             await asyncio.sleep(0.005)
     assert (await stage.turns.get(stage.tenant_id, first.id)).state == RUNNING
     reaping.cancel()

@@ -123,15 +123,13 @@ async def test_a_deletion_at_every_event_as_seen_from_another_process(
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["turns.claim", "messages.latest", "turns.append_events", "turns.finish"])
 async def test_a_late_writer_brings_nothing_back(
-    stage: Stage,
-    name: str,
-    is_after: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    stage: Stage, name: str, is_after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call of a turn waits at the store while its chat is deleted."""
+    """Each call of a turn waits at the store while its chat is deleted, and is made before the chat is purged."""
     monkeypatch.setattr(limits, "TURN_FLUSH_EVENTS", 1)
+    monkeypatch.setattr(limits, "PURGE_INLINE_MESSAGES", 0)
     chat = await stage.new_chat()
-    hold = Hold(stage.store, name, is_after=is_after)
+    hold, purge = Hold(stage.store, name, is_after=is_after), Hold(stage.store, "deletions.claim", is_after=False)
     stage.agent.set_up(20 if name == "turns.append_events" else None)
     starting = asyncio.create_task(outcome(stage.turns.start(stage.tenant_id, stage.question(chat))))
     await until(hold.reached.is_set)
@@ -139,12 +137,15 @@ async def test_a_late_writer_brings_nothing_back(
     if name != "turns.claim":
         hearing = await stage.follow((await starting).turn)
     await stage.delete(chat)
+    left = stage.rows()
     hold.release.set()
     started = await starting
     assert isinstance(started, ChatNotFound) == (name == "turns.claim" and not is_after)
     if hearing is not None:
         assert await hearing.end() == "deleted"
     await stage.settle()
+    assert stage.rows() == left
+    purge.release.set()
     assert await stage.is_bare()
 
 
@@ -157,12 +158,16 @@ async def test_who_closes_for_the_dead_brings_nothing_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = await leave_for_dead(stage, monkeypatch)
-    hold = Hold(stage.store, name, is_after=is_after)
+    monkeypatch.setattr(limits, "PURGE_INLINE_MESSAGES", 0)
+    hold, purge = Hold(stage.store, name, is_after=is_after), Hold(stage.store, "deletions.claim", is_after=False)
     closing = asyncio.create_task(stage.turns.close_dead(stage.tenant_id, scene.turn.id))
     await until(hold.reached.is_set)
     await stage.delete(scene.chat)
+    left = stage.rows()
     hold.release.set()
     await closing
+    assert stage.rows() == left
+    purge.release.set()
     assert await stage.is_bare()
 
 
@@ -246,6 +251,25 @@ async def test_an_agent_that_does_not_end_ends_nothing_but_itself(
     assert deaf.at_work == 1
     await stage.settle()
     assert [message.text for message in await stage.instance.messages.all(stage.tenant_id, chat.key)] == ["hello"]
+
+
+async def test_an_agent_that_talks_on_is_not_heard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the moment of the stop nothing is added, not even while the end is being stored."""
+    monkeypatch.setattr(limits, "TURN_STOP_SECONDS", 2)
+    stage.turns._agent = stage.agent = deaf = Deaf()
+    chat = await stage.new_chat()
+    turn = (await stage.turns.start(stage.tenant_id, stage.question(chat))).turn
+    hearing = await stage.follow(turn)
+    await deaf.halted.wait()
+    hold = Hold(stage.store, "turns.finish", is_after=False)
+    stopping = asyncio.create_task(stage.turns.stop(stage.tenant_id, turn.id))
+    await until(hold.reached.is_set)
+    deaf.go.set()
+    await until(lambda: not deaf.at_work)
+    hold.release.set()
+    assert (await stopping).state == await hearing.end() == STOPPED
+    assert hearing.text == ""
+    await stage.settle()
 
 
 async def test_a_turn_that_cannot_be_prepared_fails_and_frees_the_chat(stage: Stage) -> None:

@@ -208,12 +208,15 @@ class Stage:
         finally:
             connection.close()
 
+    def rows(self) -> list[int]:
+        """How many messages, turns and chunks of events there are, and turns that run."""
+        return [*map(self.count, ("messages", "turns", "turn_events")), self.count("turns", "state = 'running'")]
+
     async def is_bare(self) -> bool:
         """Whether nothing was ever said here; waits for the purge, which comes after the answer to a deletion."""
-        tables = ("messages", "turns", "turn_events")
-        await until(lambda: not any(self.count(table) for table in tables))
+        await until(lambda: not any(self.rows()))
         await self.settle()
-        return not any(self.count(table) for table in tables)
+        return not any(self.rows())
 
 
 def _this_task() -> asyncio.Task[Any]:

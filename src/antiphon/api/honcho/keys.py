@@ -62,9 +62,7 @@ class Keys:
         asked = validate(KeyQuery, request.query, ("query",))
         workspace, peer, session = asked.workspace_id or None, asked.peer_id or None, asked.session_id or None
         if workspace is None:
-            raise InvalidInput(
-                "a key needs a workspace_id, and perhaps a peer_id or a session_id", field="workspace_id"
-            )
+            raise InvalidInput("a key needs a workspace_id, besides a peer_id or a session_id", field="workspace_id")
         expires_at = None if asked.expires_at is None else wire.moment_of(asked.expires_at)
         key = await self._listed(principal.tenant_id, workspace, session or peer, expires_at)
         text = self._tokens.write(Claims(False, workspace, peer, session, expires_at, key))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 import pydantic
@@ -77,7 +77,7 @@ async def _read_form(request: Request) -> tuple[dict[str, str], UploadFile | Non
     except BodyTooLarge:
         raise TooLarge(f"a file has at most {limits.HONCHO_UPLOAD_BYTES} bytes") from None
 
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     parser = MultiPartParser(
@@ -85,7 +85,7 @@ async def _read_form(request: Request) -> tuple[dict[str, str], UploadFile | Non
         stream(),
         max_files=1,
         max_fields=_FIELDS_MAX,
-        max_part_size=len(body),  # type: ignore[arg-type]
+        max_part_size=len(body),
     )
     try:
         form = await parser.parse()

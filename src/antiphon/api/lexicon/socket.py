@@ -136,10 +136,12 @@ class _Conversation:
         """End the socket with 1001, after the exchange that is under way or when the time is over."""
         self._leaving.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), max(0, grace_seconds - self._limits.close_seconds))
+            async with asyncio.timeout(max(0, grace_seconds - self._limits.close_seconds)):
+                await self._idle.wait()
         self._ended.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_over.wait(), self._limits.close_seconds)
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._is_over.wait()
 
     def _lose(self, reason: AntiphonError) -> None:
         """The chat, or the registration, is gone."""

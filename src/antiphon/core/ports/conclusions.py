@@ -18,10 +18,6 @@ class ConclusionStore(Protocol):
         """Store conclusions, all or none. Raises ParticipantNotFound and SessionNotFound."""
         ...
 
-    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
-        """A part of those that a filter lets through, in order of making, and how many there are."""
-        ...
-
     async def delete(self, tenant_id: Uid, conclusion_id: str) -> bool:
         """Remove a conclusion for good; whether it was there."""
         ...
@@ -45,4 +41,8 @@ class ConclusionStore(Protocol):
 
     async def put_card(self, tenant_id: Uid, observer: str, observed: str, lines: str) -> None:
         """Store a card in place of the one there was; participants are made when missing. Raises TenantNotFound."""
+        ...
+
+    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
+        """A part of those that a filter lets through, in order of making, and how many there are."""
         ...

@@ -88,8 +88,8 @@ class DeletionStore(Protocol):
         """Do one bounded step of a job that is not scrubbing yet, and extend the lease, in one transaction.
 
         Waiting: detach if nothing is live. Detaching: take some messages out of some chat. Detached: nothing is removed
-        before `undo_until`. Purging: remove up to `rows_max` rows, children before parents. Idempotent: it removes what is
-        there. Raises NotFound when the lease has been lost.
+        before `undo_until`. Purging: remove up to `rows_max` rows, children before parents. Idempotent: it removes what
+        is there. Raises NotFound when the lease has been lost.
         """
         ...
 

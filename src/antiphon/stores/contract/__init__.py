@@ -25,6 +25,7 @@ pytest.register_assert_rewrite(
             "forgetting",
             "isolation",
             "keys",
+            "lists",
             "messages",
             "orders",
             "participants",

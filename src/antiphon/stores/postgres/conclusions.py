@@ -36,19 +36,6 @@ class PostgresConclusions:
 
         return await self._database.transact(operation)
 
-    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
-        """See the port."""
-        values: dict[str, Any] = {
-            "tenant_id": tenant_id,
-            "tenant_name": tenant_name,
-            "limit": part.limit,
-            "offset": part.offset,
-        }
-        rows = await self._database.filtered(
-            "filter_conclusions", wanted, CONCLUSIONS, is_reversed=part.is_reversed, **values
-        )
-        return unpack(rows, Conclusion)
-
     async def delete(self, tenant_id: Uid, conclusion_id: str) -> bool:
         """See the port."""
         return bool(await self._database.write_rows("delete_conclusion", tenant_id=tenant_id, id=conclusion_id))
@@ -81,6 +68,19 @@ class PostgresConclusions:
             )
 
         await self._database.transact(operation)
+
+    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
+        """See the port."""
+        values: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "tenant_name": tenant_name,
+            "limit": part.limit,
+            "offset": part.offset,
+        }
+        rows = await self._database.filtered(
+            "filter_conclusions", wanted, CONCLUSIONS, is_reversed=part.is_reversed, **values
+        )
+        return unpack(rows, Conclusion)
 
 
 async def _add(

@@ -29,21 +29,6 @@ class SqliteConclusions:
         """See the port."""
         return await self._file.write(lambda tx: [_add(tx, tenant_id, draft) for draft in drafts])
 
-    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
-        """See the port."""
-        values: dict[str, Any] = {
-            "tenant_id": tenant_id,
-            "tenant_name": tenant_name,
-            "limit": part.limit,
-            "offset": part.offset,
-        }
-        rows = await self._file.read_apart(
-            lambda read: read.filtered(
-                "filter_conclusions", wanted, CONCLUSIONS, is_reversed=part.is_reversed, **values
-            )
-        )
-        return unpack(rows, Conclusion)
-
     async def delete(self, tenant_id: Uid, conclusion_id: str) -> bool:
         """See the port."""
         return await self._file.write(
@@ -76,6 +61,21 @@ class SqliteConclusions:
             tx.run("put_card", tenant_id=tenant_id, observer_id=ids[0], observed_id=ids[1], lines=lines)
 
         await self._file.write(operation)
+
+    async def list(self, tenant_id: Uid, tenant_name: str, wanted: Filter, part: Slice) -> tuple[list[Conclusion], int]:
+        """See the port."""
+        values: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "tenant_name": tenant_name,
+            "limit": part.limit,
+            "offset": part.offset,
+        }
+        rows = await self._file.read_apart(
+            lambda read: read.filtered(
+                "filter_conclusions", wanted, CONCLUSIONS, is_reversed=part.is_reversed, **values
+            )
+        )
+        return unpack(rows, Conclusion)
 
 
 def _add(tx: Transaction, tenant_id: Uid, draft: ConclusionDraft) -> Conclusion:
