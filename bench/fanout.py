@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -142,11 +143,11 @@ class Result(msgspec.Struct):
 
 async def follow(port: int, heads: list[bytes], tally: Tally, *, is_timed: bool) -> list[asyncio.BaseTransport]:
     """Open all followers; raises RuntimeError when one is refused."""
-    transports = []
+    transports: list[asyncio.BaseTransport] = []
     loop = asyncio.get_running_loop()
     for at in range(0, len(heads), 50):
         made = [
-            await loop.create_connection(lambda head=head: Follower(head, tally, is_timed=is_timed), "127.0.0.1", port)
+            await loop.create_connection(partial(Follower, head, tally, is_timed=is_timed), "127.0.0.1", port)
             for head in heads[at : at + 50]
         ]
         for transport, follower in made:

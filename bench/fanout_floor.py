@@ -45,4 +45,4 @@ async def broadcast(tokens: int, per_second: float) -> None:
 
 
 if __name__ == "__main__":
-    uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="off")  # type: ignore[arg-type]
+    uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="off")

@@ -32,7 +32,7 @@ class Compactions:
 
         Raises ChatNotFound, and AgentFailed, also when there is no end in COMPACTION_SECONDS.
         """
-        newest = await self._messages.latest(tenant_id, chat.key, limits.HISTORY_MESSAGES)
+        newest = await self._messages.history(tenant_id, chat.key)
         if not newest:
             return ""
         history = [*utterances_of_messages(newest), Utterance(USER, request or _REQUEST)]

@@ -85,3 +85,20 @@ class Messages:
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """The newest messages of a chat, oldest of them first. Raises ChatNotFound."""
         return await self._store.messages.latest(tenant_id, chat_key, limit)
+
+    async def history(self, tenant_id: Uid, chat_key: Uid) -> list[Message]:
+        """What an agent is told was said before, oldest first. Raises ChatNotFound.
+
+        The newest messages: at most HISTORY_MESSAGES, and none before HISTORY_CHARACTERS are reached.
+        """
+        newest: list[Message] = []
+        size = 0
+        while len(newest) < limits.HISTORY_MESSAGES and size < limits.HISTORY_CHARACTERS:
+            part = Slice(len(newest), min(limits.HISTORY_PART, limits.HISTORY_MESSAGES - len(newest)), is_reversed=True)
+            page = await self.page(tenant_id, chat_key, part)
+            older = [message for message in page.items if not newest or message.seq < newest[-1].seq]
+            newest += older
+            size += sum(len(message.text) + len(message.parts or "") for message in older)
+            if len(page.items) < part.limit:
+                break
+        return newest[::-1]

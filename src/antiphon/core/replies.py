@@ -54,7 +54,7 @@ class Replies:
         The pieces joined are the message's text. Closing the iterator early stops the model and stores nothing. Raises
         AgentFailed, also for an answer that is blank or has no end, ChatNotFound, ConnectionNotFound and ChatFull.
         """
-        history = await self._messages.latest(connection.tenant_id, connection.chat_key, limits.HISTORY_MESSAGES)
+        history = await self._messages.history(connection.tenant_id, connection.chat_key)
         said = [Utterance(message.role, message.text) for message in history]
         pieces: list[str] = []
         end: Finished | None = None

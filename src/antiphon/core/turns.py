@@ -137,7 +137,7 @@ class Turns:
     ) -> tuple[Sequence[Utterance], Sequence[Tool]]:
         """What the agent is given; done as part of the turn, so that whatever goes wrong here ends it."""
         if history is None:
-            newest = await self._messages.latest(turn.tenant_id, turn.chat_key, limits.HISTORY_MESSAGES)
+            newest = await self._messages.history(turn.tenant_id, turn.chat_key)
             history = utterances_of_messages(newest)
         own = self._tools_of(turn.tenant_id, turn.chat_key)
         return history, [*own, *await self._enter(turn.tenant_id, turn.chat_key)]

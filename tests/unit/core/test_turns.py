@@ -18,6 +18,7 @@ from antiphon.domain.events import Event, TextAdded, ToolFailed, TurnEnded, Turn
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import USER, Draft, Message
 from antiphon.domain.participants import PEER
+from antiphon.domain.sessions import Session
 from antiphon.domain.turns import COMPLETED, FAILED, INTERRUPTED, RUNNING, STOPPED, Turn, TurnStart
 from antiphon.streams.live import LiveStreams
 from tests.scripted_agent import ScriptedAgent
@@ -199,7 +200,7 @@ async def test_a_deleted_chat_ends_its_turn(room: Room, agent: ScriptedAgent, ga
     assert (await room.instance.chats.get(room.tenant_id, other[0].id)).message_count == 0
 
 
-async def session_of(room: Room) -> object:
+async def session_of(room: Room) -> Session:
     """The session of the room's chat."""
     return await room.instance.sessions.get(room.tenant_id, room.chat.session_id)
 

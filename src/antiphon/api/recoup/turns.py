@@ -169,7 +169,7 @@ class Turns:
 
     async def _answered_history(self, account: Account, chat: Chat, start: TurnStart) -> list[Utterance]:
         """The chat as it stands, its unfinished answer as it was posted: with what the client's tools have answered."""
-        newest = await self._instance.messages.latest(account.tenant_id, chat.key, limits.HISTORY_MESSAGES)
+        newest = await self._instance.messages.history(account.tenant_id, chat.key)
         return utterances_of_messages(
             [
                 msgspec.structs.replace(message, parts=start.reply_parts) if message.id == start.reply_id else message

@@ -287,12 +287,12 @@ class UndoConflictContract:
         assert await seen(store, world) == before
         assert before["session"] is None
 
-    @pytest.mark.parametrize("kind", [SESSION, PARTICIPANT])
-    async def test_what_it_belongs_to_must_come_back_first(self, store: Store, kind: str) -> None:
+    @pytest.mark.parametrize(("what", "of"), [(CHAT, SESSION), (CHAT, PARTICIPANT), (SESSION, PARTICIPANT)])
+    async def test_what_it_belongs_to_must_come_back_first(self, store: Store, what: str, of: str) -> None:
         world = await new_world(store)
         before = await seen(store, world)
-        first = await take_away(store, world, CHAT)
-        second = await take_away(store, world, kind)
+        first = await take_away(store, world, what)
+        second = await take_away(store, world, of)
         with pytest.raises(UndoParentDeleted):
             await store.deletions.undo(world.tenant_id, first.id)
         await store.deletions.undo(world.tenant_id, second.id)
