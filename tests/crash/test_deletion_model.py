@@ -57,6 +57,7 @@ from antiphon.streams.live import LiveStreams
 from tests.crash.kill_points import let_leases_run_out
 from tests.receipts import receipts_of
 from tests.scripted_agent import ScriptedAgent
+from tests.unit.core.watched_store import WatchedStore
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
 ALL = Slice(0, 1_000)
@@ -103,41 +104,20 @@ class Home:
         self.key, self.id, self.shape, self.owner_key, self.rooms = key, session_id, shape, owner_key, [room]
 
 
-class Line:
-    """The way to a store; a dead process's is cut, so that nothing it still tries has an effect."""
+class Cut(dict[str, Any]):
+    """What goes before every call to a store: a dead process's have no effect any more."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self.kind = store.kind
-        self.calls_left: int | None = None
-        self._store = store
+    calls_left: int | None = None
 
-    def _count(self) -> None:
+    def get(self, _: object, default: object = None) -> Any:
+        """The same for all."""
+        return self._pass
+
+    async def _pass(self, *_: object) -> None:
         if self.calls_left is not None:
             if self.calls_left <= 0:
                 raise StoreUnavailable
             self.calls_left -= 1
-
-    async def scrub(self) -> str:
-        """The store's own, on the way."""
-        self._count()
-        return await self._store.scrub()
-
-    def __getattr__(self, noun: str) -> Any:
-        return _Noun(self, getattr(self._store, noun))
-
-
-class _Noun:
-    def __init__(self, line: Line, target: Any) -> None:
-        self._line, self._target = line, target
-
-    def __getattr__(self, verb: str) -> Any:
-        method = getattr(self._target, verb)
-
-        async def call(*args: Any, **more: Any) -> Any:
-            self._line._count()
-            return await method(*args, **more)
-
-        return call
 
 
 T = TypeVar("T")
@@ -171,12 +151,7 @@ class Deleting(RuleBasedStateMachine):
 
     @property
     def rooms(self) -> list[Room]:
-        """All chats that are there."""
         return [room for home in self.homes for room in home.rooms]
-
-    def home_of(self, room: Room) -> Home:
-        """The session of a chat."""
-        return next(home for home in self.homes if room in home.rooms)
 
     @initialize()
     def begin(self) -> None:
@@ -187,8 +162,8 @@ class Deleting(RuleBasedStateMachine):
     async def _open(self) -> None:
         self.store = await SqliteStore.open(self.folder / "data")
         self.stores.append(self.store)
-        self.line = Line(self.store)
-        line: Any = self.line
+        line: Any = WatchedStore(self.store)
+        line.before = self.cut = Cut()
         self.instance = Instance(
             line, ScriptedAgent(), len, "scripted", LiveStreams(line), receipts_of(line, self.folder)
         )
@@ -393,7 +368,7 @@ class Deleting(RuleBasedStateMachine):
     @rule(calls=st.integers(0, 12))
     def crash(self, calls: int) -> None:
         """The process dies while its worker works; when the next one begins, its leases have run out."""
-        self.line.calls_left = calls
+        self.cut.calls_left = calls
         self.do(self._work_until_cut())
         self.do(self._end_tasks())
         let_leases_run_out(self.folder, is_all=True)
@@ -409,7 +384,7 @@ class Deleting(RuleBasedStateMachine):
                 await self.instance.worker.run_once()
         except StoreUnavailable:
             pass
-        self.line.calls_left = 0
+        self.cut.calls_left = 0
 
     async def _end_tasks(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

@@ -41,12 +41,12 @@ from antiphon.core.ports.store import (
     MessageStore,
     ParticipantStore,
     SessionStore,
-    Slice,
     TenantStore,
     TicketStore,
     TurnStore,
 )
 from antiphon.core.ports.webhooks import WebhookStore
+from antiphon.domain.slices import Slice
 
 __all__ = [
     "ALL_OF_IT",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from antiphon.core.ports.store import Slice
 from antiphon.domain.conclusions import Conclusion, ConclusionDraft
 from antiphon.domain.filters import Filter
 from antiphon.domain.ids import Uid
+from antiphon.domain.slices import Slice
 
 
 class ConclusionStore(Protocol):

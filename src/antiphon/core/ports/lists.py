@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from antiphon.core.ports.store import Slice
 from antiphon.domain.filters import Filter
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Message, Page
 from antiphon.domain.participants import Participant
 from antiphon.domain.sessions import Session
+from antiphon.domain.slices import Slice
 from antiphon.domain.tenants import Tenant
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.connections import Connection
 from antiphon.domain.ids import Uid
@@ -23,16 +21,9 @@ from antiphon.domain.messages import Draft, Message, Page
 from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sandboxes import Sandbox
 from antiphon.domain.sessions import Overview, Session, SessionChange
+from antiphon.domain.slices import Slice
 from antiphon.domain.tenants import Tenant
 from antiphon.domain.turns import Claimed, EventChunk, Turn, TurnEnding, TurnStart
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """The part of a list that is asked for: `limit` items after the first `offset`, in either order of making."""
-
-    offset: int
-    limit: int
-    is_reversed: bool = False
 
 
 class TenantStore(Protocol):

@@ -138,8 +138,8 @@ class FilterContract:
         ):
             found, total = await store.lists.participants(tenant, "here", kind, wanted, ALL)
             assert ([one.name for one in found], total) == (names, len(names))
-        found, total = await store.lists.tenants(FieldTest("id", EQ, ("here",)), ALL)
-        assert ([one.id for one in found], total) == ([tenant], 1)
+        tenants, total = await store.lists.tenants(FieldTest("id", EQ, ("here",)), ALL)
+        assert ([one.id for one in tenants], total) == ([tenant], 1)
 
     async def test_members_leave_come_back_and_are_replaced(self, store: Store) -> None:
         tenant = await new_tenant(store)
