@@ -38,12 +38,14 @@ def agent() -> HaltingAgent:
 
 
 @pytest.fixture
-async def stage(instance: Instance, tmp_path: Path) -> Stage:
+async def stage(instance: Instance, tmp_path: Path) -> AsyncIterator[Stage]:
     """A session whose first chat is never spoken in, so that every other one may be deleted."""
     tenant = await instance.tenants.create("t1")
     owner, _ = await instance.store.participants.ensure(tenant.id, PEER, "ann")
     session, _ = await instance.store.sessions.create_multi(tenant.id, owner.id, "Talk", None, None)
-    return Stage(instance, tenant.id, session, tmp_path / "data")
+    made = Stage(instance, tenant.id, session, tmp_path / "data")
+    yield made
+    made.agent.go.set()  # or one that cannot be cancelled would stay
 
 
 @pytest.fixture(params=[1, 64], ids=["each event stored", "chunks"])
@@ -65,6 +67,8 @@ async def test_a_stop_at_every_event(stage: Stage) -> None:
         assert scene.durable.events == scene.live.events
         assert (stored.text if stored.id == scene.turn.reply_id else "") == scene.live.text
         await stage.settle()
+        again = await stage.follow(scene.turn)
+        assert (await again.end(), again.events) == (state, scene.live.events)
         assert (await scene.messages())[-1] == stored
         assert (await stage.turns.get(stage.tenant_id, scene.turn.id)) == stopped
         assert (await stage.instance.chats.get(stage.tenant_id, chat.id)).active_turn is None
@@ -121,7 +125,7 @@ async def test_a_deletion_at_every_event_as_seen_from_another_process(
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("name", ["turns.claim", "messages.latest", "turns.append_events", "turns.finish"])
+@pytest.mark.parametrize("name", ["turns.claim", "messages.page", "turns.append_events", "turns.finish"])
 async def test_a_late_writer_brings_nothing_back(
     stage: Stage, name: str, is_after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
