@@ -128,9 +128,9 @@ METHODS = [
     ("GET", "", "DELETE, PUT"),
     ("GET", "/peers", "POST"),
     ("DELETE", "/peers", "POST"),
-    ("GET", "/sessions/s", "DELETE"),
-    ("PATCH", "/sessions/s", "DELETE"),
-    ("DELETE", "/sessions/s/messages/m", "GET, HEAD"),
+    ("GET", "/sessions/s", "DELETE, PUT"),
+    ("PATCH", "/sessions/s", "DELETE, PUT"),
+    ("DELETE", "/sessions/s/messages/m", "GET, HEAD, PUT"),
 ]
 
 

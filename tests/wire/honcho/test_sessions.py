@@ -78,8 +78,8 @@ async def test_sessions_are_listed_in_order_of_making(w: Caller) -> None:
 
 
 async def test_filters_that_are_not_understood_are_refused(w: Caller) -> None:
-    refused = [{"colour": 1}, {"id": 5}, {"id": "*"}, {"id": {"in": ["*"]}}, {"id": {"ne": "a"}}, {"is_active": "yes"},
-               {"id": {"in": "a"}}, {"id": "a", "NOT": []}, {"id": {"in": [f"s{i}" for i in range(101)]}}]  # fmt: skip
+    refused = [{"colour": 1}, {"id": 5}, {"is_active": "yes"}, {"id": {"in": "a"}}, {"id": "a", "NOT": {}},
+               {"id": {"in": [f"s{i}" for i in range(1001)]}}]  # fmt: skip
     for filters in refused:
         text_of(await w.post("/sessions/list", {"filters": filters}), 422)
     entry = first_fault(await w.post("/sessions/list", {"filters": ["id"]}))

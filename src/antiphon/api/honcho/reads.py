@@ -23,6 +23,7 @@ from antiphon.domain.errors import AccessDenied, ChatNotFound, InvalidInput
 from antiphon.domain.filters import EQ, IN, All, FieldTest, Filter
 from antiphon.domain.keys import ADMIN, PARTICIPANT, TENANT, Principal
 from antiphon.domain.messages import Message
+from antiphon.domain.texts import storable
 
 _WORKSPACE = "/v3/workspaces/{workspace_id}"
 _SESSION = f"{_WORKSPACE}/sessions/{{session_id}}"
@@ -132,7 +133,7 @@ class Reads:
         """GET …/sessions/{session_id}/summaries: none, as long as nothing makes any."""
         principal = await self._reach.identify(request)
         await self._reach.readable_session(principal, request)
-        return json_reply(200, memory_wire.SessionSummaries(request.params["session_id"]))
+        return json_reply(200, memory_wire.SessionSummaries(storable(request.params["session_id"])))
 
     async def context(self, request: Request) -> Reply:
         """GET …/sessions/{session_id}/context: the newest messages that fit, and what is known of a target."""
@@ -141,7 +142,7 @@ class Reads:
         asked = _read_context(request)
         _check_perspective(principal, asked)
         budget = limits.HONCHO_CONTEXT_TOKENS if asked.tokens is None else asked.tokens
-        context = memory_wire.SessionContext(request.params["session_id"], [])
+        context = memory_wire.SessionContext(storable(request.params["session_id"]), [])
         workspace = await self._reach.find_workspace(principal, request.params["workspace_id"])
         if asked.peer_target is not None and workspace is not None:
             view = await self._view(workspace, request.params["session_id"], asked)

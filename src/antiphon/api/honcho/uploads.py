@@ -26,6 +26,12 @@ _FIELDS_MAX = 8
 _FRAME_BYTES = 64 * 1024
 
 
+class _Parser(MultiPartParser):
+    """Keeps the file in memory: on a disk it would outlast every deletion."""
+
+    spool_max_size = limits.HONCHO_UPLOAD_BYTES + _FRAME_BYTES
+
+
 class UploadForm(pydantic.BaseModel):
     """The form of an upload; `metadata` and `configuration` are JSON as text."""
 
@@ -56,10 +62,10 @@ async def read_upload(request: Request) -> Upload:
     ]
     if faults or file is None:
         raise InvalidRequest(faults)
-    content = await file.read()
+    content, media_type = file
     if len(content) > limits.HONCHO_UPLOAD_BYTES:
         raise TooLarge(f"a file has at most {limits.HONCHO_UPLOAD_BYTES} bytes")
-    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    kind = media_type.partition(";")[0].strip().lower()
     text = await asyncio.to_thread(text_of, content, kind)
     if len(text) > limits.HONCHO_UPLOAD_CHARACTERS:
         raise TooLarge(f"the text of a file has at most {limits.HONCHO_UPLOAD_CHARACTERS} characters")
@@ -68,7 +74,8 @@ async def read_upload(request: Request) -> Upload:
     return Upload(pieces, fields["peer_id"], *more)
 
 
-async def _read_form(request: Request) -> tuple[dict[str, str], UploadFile | None]:
+async def _read_form(request: Request) -> tuple[dict[str, str], tuple[bytes, str] | None]:
+    """The fields of a form, and its file with the media type."""
     given = request.header(b"content-type") or ""
     if not given.lower().startswith("multipart/form-data"):
         return {}, None
@@ -80,7 +87,7 @@ async def _read_form(request: Request) -> tuple[dict[str, str], UploadFile | Non
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(
+    parser = _Parser(
         Headers({"content-type": given}),
         stream(),
         max_files=1,
@@ -93,7 +100,9 @@ async def _read_form(request: Request) -> tuple[dict[str, str], UploadFile | Non
         raise InvalidInput("the form cannot be read", field="body") from None
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     file = form.get("file")
-    return fields, file if isinstance(file, UploadFile) else None
+    found = (await file.read(), file.content_type or "") if isinstance(file, UploadFile) else None
+    await form.close()
+    return fields, found
 
 
 def text_of(content: bytes, kind: str) -> str:

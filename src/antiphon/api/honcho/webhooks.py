@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from urllib.parse import urlsplit
 
 from antiphon.api.honcho import memory_wire, wire
@@ -40,7 +41,7 @@ class Webhooks:
             Route("POST", _PATH, self.create, "Get a webhook, or make it.", made, memory_wire.WebhookEndpointCreate),
             Route("GET", _PATH, self.list, "The webhooks of a workspace.", page, query=PAGE_QUERY),
             Route("DELETE", f"{_PATH}/{{endpoint_id}}", self.delete, "Remove a webhook.", deleted),
-            Route("GET", f"{_PATH}/test", self.test, "Send an event to try them.", {200: None, **gone, **REFUSALS}),
+            Route("GET", f"{_PATH}/test", self.test, "Send an event to try them.", {200: Any, **gone, **REFUSALS}),
         ]
 
     async def create(self, request: Request) -> Reply:
