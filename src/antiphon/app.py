@@ -26,7 +26,7 @@ from antiphon.stores.scan import files_of, scan
 
 _LOCAL_MODEL = "SmolLM2-135M-Instruct"
 _UNNAMED_MODEL = "default"
-_JWT_SECRET_FILE = "jwt_secret"
+_JWT_SECRET_FILE = "jwt_secret"  # noqa: S105  the name of a file
 _NO_DRIVER = "PostgreSQL needs the extra: pip install 'antiphon[postgres]'"
 
 

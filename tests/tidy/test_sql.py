@@ -74,7 +74,7 @@ def statements_without_sentence(files: dict[str, str]) -> list[str]:
 
 
 def statements_without_tenant(files: dict[str, str]) -> list[str]:
-    """Statements that neither ask for one `tenant_id` nor say `-- scope: system` and why; a change of a table is none."""
+    """Statements that neither ask for one `tenant_id` nor say `-- scope: system` and why; DDL on a table is none."""
     return [
         f"{path}: {name} has no tenant_id and no `-- scope: system, reason`"
         for path, text in files.items()

@@ -121,7 +121,7 @@ class Store(Protocol):
     async def orphans(self) -> dict[str, int]:
         """How many rows were left behind, by the way in which: all are zero in a sound database. System scope.
 
-        `table.column` counts rows whose parent is gone, `table.husk` detached ones that no deletion will purge. It reads
+        `table.column` counts rows whose parent is gone, `table.husk` detached ones that no deletion will purge. Reads
         every row there is.
         """
         ...

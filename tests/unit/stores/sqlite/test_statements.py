@@ -118,6 +118,12 @@ async def test_no_statement_walks_a_whole_table(store: SqliteStore) -> None:
     walks = {
         name: lines
         for name in STATEMENTS
-        if (lines := [line for line in plan_of(store, name) if re.match(r"SCAN (?!json_each|CONSTANT|one\b|page\b|given\b)", line)])
+        if (
+            lines := [
+                line
+                for line in plan_of(store, name)
+                if re.match(r"SCAN (?!json_each|CONSTANT|one\b|page\b|given\b)", line)
+            ]
+        )
     }
     assert set(walks) == MAY_SCAN, walks
