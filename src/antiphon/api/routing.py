@@ -52,8 +52,9 @@ class Route(msgspec.Struct, frozen=True):
     """One operation. `path` has placeholders in braces; `answers` says which body each status has (None: no body).
 
     `body` is the type of the JSON body, a `Content`, or None; a body type that need not be sent is marked by
-    `is_body_optional`. A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe; as a `Content` it is of another
-    media type than the route's, and as a tuple of them of whichever the client has asked for.
+    `is_body_optional`. A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe; as a
+    `Content` it is of another media type than the route's, and as a tuple of them of whichever the client has asked
+    for.
     """
 
     method: str
