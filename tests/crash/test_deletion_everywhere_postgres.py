@@ -54,7 +54,7 @@ STRIDE = {"chat": 20, "single": 20, "participant": 70, "tenant": 50}
 """Of the points that are not around a commit, one in so many is tried."""
 
 COMMIT = "COMMIT"
-COMMITS = (COMMIT, "claim_scrubs", "claim_deletion", "add_key")
+COMMITS = (COMMIT, "claim_scrubs", "claim_deletion", "insert_signing_key")
 """What makes something durable: the end of a transaction, and statements that are one by themselves."""
 
 SENT = ("rows", "run", "script", "commit")

@@ -112,7 +112,13 @@ async def test_a_context_has_the_newest_that_fit(w: Caller) -> None:
     for tokens, texts in ((100, ["one", "two words", "three"]), (3, ["two words", "three"]), (0, []), (-1, [])):
         answer = await w.get("/sessions/s/context", tokens=tokens)
         assert [one["content"] for one in answer.json()["messages"]] == texts
-    nothing = {"id": "never", "messages": [], "summary": None, "peer_representation": None, "peer_card": None}
+    nothing: dict[str, Any] = {
+        "id": "never",
+        "messages": [],
+        "summary": None,
+        "peer_representation": None,
+        "peer_card": None,
+    }
     assert (await w.get("/sessions/never/context")).json() == nothing
     assert (await w.get("/sessions/%FF/context")).status_code == 200
     summaries = {"id": "s", "short_summary": None, "long_summary": None}
