@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 import asyncpg
 import httpx
+import pytest
 
 from tests.postgres_server import EMPTY, PostgresServer, postgres_server
 from tests.scripted_model import ScriptedModel
@@ -219,6 +220,8 @@ async def test_a_slot_is_held_until_the_lease_is_over(tmp_path: Path) -> None:
             await client.start(chat, "[[text=in time]]")
 
 
+# The connections to the process that is killed are dropped unclosed, which is the point of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:unclosed:ResourceWarning")
 async def test_of_two_processes_the_survivor_closes_the_other_s_turns(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
