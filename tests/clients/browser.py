@@ -58,7 +58,10 @@ def _program(modules: Path) -> tuple[str, dict[str, str]]:
             pytest.skip("no browser for this machine: install chromium")  # the package has none for it
         return found, {}
     folder = unpacked(modules)
-    more = {"LD_LIBRARY_PATH": str(folder / "al2023" / "lib"), "FONTCONFIG_PATH": str(folder / "fonts")}
+    # The package's own configuration names other folders: without a font of the system the browser would end.
+    fonts = folder / "fonts" / "here.conf"
+    fonts.write_text(f"<fontconfig><dir>{folder / 'fonts'}</dir><cachedir>{folder / 'cache'}</cachedir></fontconfig>")
+    more = {"LD_LIBRARY_PATH": str(folder / "al2023" / "lib"), "FONTCONFIG_FILE": str(fonts)}
     return str(folder / "chromium"), more
 
 
