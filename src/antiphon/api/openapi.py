@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -23,11 +23,17 @@ def document(
     description: str,
     routes: Sequence[Route],
     security_schemes: dict[str, dict[str, Any]],
+    examples: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The document of a dialect. `security_schemes` are alternatives of each other; public routes need none."""
+    """The document of a dialect. `security_schemes` are alternatives of each other; public routes need none.
+
+    `examples` has an example for some schemas, by their names.
+    """
     said = [one for route in routes for answer in (route.body, *route.answers.values()) for one in _each(answer)]
     types = [_kind(one) for one in said]
     schemas, components = _describe(types)
+    for name, example in (examples or {}).items():
+        components[name]["examples"] = [example]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         operation = _operation(route, schemas)

@@ -114,3 +114,18 @@ async def test_the_client_of_these_tests_sees_what_does_not_fit(ann: Caller, doc
         )
         with pytest.raises(ValidationError):
             await document.check(spoiled)
+
+
+def test_every_body_has_an_example_that_fits(document: Document) -> None:
+    components = document.content["components"]["schemas"]
+    named = set()
+    for methods in document.content["paths"].values():
+        for one in methods.values():
+            bodies = [one.get("requestBody", {}), *(r for s, r in one["responses"].items() if s.startswith("2"))]
+            schemas = [content["schema"] for body in bodies for content in body.get("content", {}).values()]
+            named |= {schema["$ref"].removeprefix("#/components/schemas/") for schema in schemas if "$ref" in schema}
+    assert len(named) > 30
+    for name in sorted(named):
+        (example,) = components[name]["examples"]
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document.content["components"]}
+        Draft202012Validator(schema).validate(example)

@@ -10,6 +10,7 @@ from antiphon.api.http import JSON, Reply, Request, StreamReply, encode
 from antiphon.api.openapi import document
 from antiphon.api.recoup.chats import Chats
 from antiphon.api.recoup.errors import refuse
+from antiphon.api.recoup.examples import EXAMPLES
 from antiphon.api.recoup.rooms import Rooms
 from antiphon.api.recoup.runs import Runs
 from antiphon.api.recoup.sandboxes import PREFLIGHT_204, Sandboxes
@@ -78,5 +79,6 @@ class Recoup(Dialect):
                     "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "x-api-key"},
                     "BearerAuth": {"type": "http", "scheme": "bearer"},
                 },
+                EXAMPLES,
             )
         )
