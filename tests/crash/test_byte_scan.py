@@ -40,9 +40,9 @@ print("reading", flush=True)
 while True:
     reader.execute("BEGIN")
     list(reader.execute("SELECT text FROM messages LIMIT 50"))
-    time.sleep(0.05)
+    time.sleep(0.05)  # holds a snapshot for a while, as readers do
     reader.execute("COMMIT")
-    time.sleep(0.2)
+    time.sleep(0.2)  # and lets go of it: the scrub must find its moment
 """
 
 
