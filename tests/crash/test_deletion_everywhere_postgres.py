@@ -242,7 +242,7 @@ def main() -> None:
     """The command."""
     url, folder, target = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     shorten()
-    limits.PURGE_ROWS = limits.PURGE_ROWS_MIN = limits.SILENCE_ROWS = STEP_ROWS
+    limits.PURGE_ROWS_POSTGRES = limits.PURGE_ROWS_MIN = limits.SILENCE_ROWS = STEP_ROWS
     ground = answer_of(folder, lambda: prepare(url), Ground)
     ground, names = answer_of(folder, lambda: rehearse(url, folder, ground, target), tuple[Ground, list[str]])
     outcome = Outcome(len(names), 0, {})

@@ -53,6 +53,8 @@ class _WatchedNoun:
 
     def __getattr__(self, verb: str) -> Any:
         name, method = f"{self._noun}.{verb}", getattr(self._target, verb)
+        if not callable(method):
+            return method
 
         async def call(*args: Any, **more: Any) -> Any:
             self._watched.calls.append(name)

@@ -83,7 +83,7 @@ class Worker:
             self._bell.clear()
             self._scan_at = time.monotonic() + limits.JOB_POLL_SECONDS
             await self._take()
-        rows = max(limits.PURGE_ROWS // max(len(self._purging), 1), limits.PURGE_ROWS_MIN)
+        rows = max(self._store.deletions.purge_rows // max(len(self._purging), 1), limits.PURGE_ROWS_MIN)
         await asyncio.gather(*(self._advance(lease, rows) for lease in list(self._purging)))
         if self._scrubbing and time.monotonic() >= self._scrub_at:
             await self._scrub()

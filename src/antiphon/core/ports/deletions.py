@@ -42,6 +42,11 @@ class Lease(msgspec.Struct, frozen=True):
 class DeletionStore(Protocol):
     """Deletions: the detach, and the queue of what is left to do."""
 
+    @property
+    def purge_rows(self) -> int:
+        """How many rows steps that are taken together may remove: so long do others wait for this store to write."""
+        ...
+
     async def detach_chat(self, tenant_id: Uid, chat_key: Uid, order: Order) -> Detached:
         """Set the chat's id free, write its tombstone and enqueue the job, in one transaction that decides everything.
 

@@ -42,6 +42,11 @@ class PostgresDeletions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def purge_rows(self) -> int:
+        """See the port."""
+        return limits.PURGE_ROWS_POSTGRES
+
     async def detach_chat(self, tenant_id: Uid, chat_key: Uid, order: Order) -> Detached:
         """See the port."""
         return await self._database.transact(lambda tx: _detach(tx, tenant_id, CHAT, chat_key, order))

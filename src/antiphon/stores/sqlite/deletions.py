@@ -42,6 +42,11 @@ class SqliteDeletions:
     def __init__(self, file: File) -> None:
         self._file = file
 
+    @property
+    def purge_rows(self) -> int:
+        """See the port."""
+        return limits.PURGE_ROWS
+
     async def detach_chat(self, tenant_id: Uid, chat_key: Uid, order: Order) -> Detached:
         """See the port."""
         return await self._file.write(lambda tx: _detach(tx, tenant_id, CHAT, chat_key, order))

@@ -214,6 +214,8 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except OSError:  # not there, or not to be looked at: then there is nothing to shorten
             return
+        except apsw.BusyError:  # the other thread is at it, or a reader: it is looked at again after the next commit
+            return
         except apsw.Error as error:
             translate(error)  # logged; what was committed is committed, and the next batch tries again
 
@@ -226,6 +228,8 @@ class Writer:
             try:
                 connection = connection or open_writer(self._path)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except apsw.BusyError:  # the writer, or another process, is at it
+                continue
             except apsw.Error as error:
                 translate(error)
             except (StoreError, OSError):  # logged where it arose; the next commit tries again
