@@ -23,7 +23,10 @@ _LENGTH = b"content-length: "
 
 
 class Job(msgspec.Struct):
-    """What to do. It ends after `seconds`, or after `requests_max` answers if that is sooner."""
+    """What to do. It ends after `seconds`, or after `requests_max` answers if that is sooner.
+
+    `together`: so many requests belong together; one connection sends them, each when the one before is answered.
+    """
 
     port: int
     pid: int
@@ -33,6 +36,8 @@ class Job(msgspec.Struct):
     seconds: float
     warm_up_seconds: float
     requests_max: int
+    together: int = 1
+    last_status: int = 0  # of the last of those that belong together, if it is another one
 
 
 class Figures(msgspec.Struct):
@@ -68,8 +73,9 @@ class Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.requests = cycle([request.encode("latin-1") for request in job.requests])
-        self.status = str(job.status).encode()
+        encoded = [request.encode("latin-1") for request in job.requests]
+        self.groups = cycle([encoded[at : at + job.together] for at in range(0, len(encoded), job.together)])
+        self.statuses = {str(job.status).encode(), str(job.last_status or job.status).encode()}
         self.latencies: list[float] = []
         self.is_over = asyncio.Event()
         self.error = ""
@@ -116,6 +122,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._missing = 0
         self._sent_at = 0.0
+        self._next: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to write."""
@@ -131,7 +138,9 @@ class Connection(asyncio.Protocol):
         """Send the next request."""
         assert self._transport is not None
         self._sent_at = time.perf_counter()
-        self._transport.write(next(self._run.requests))
+        if not self._next:
+            self._next = list(reversed(next(self._run.groups)))
+        self._transport.write(self._next.pop())
 
     def data_received(self, data: bytes) -> None:
         """Read an answer: its head, then as many bytes as it says."""
@@ -145,7 +154,7 @@ class Connection(asyncio.Protocol):
                 self._head = data
                 return
             at = data.find(_LENGTH, 0, end)
-            if data[9:12] != self._run.status or at < 0:
+            if data[9:12] not in self._run.statuses or at < 0:
                 self._run.fail(f"unexpected answer: {data[:300]!r}")
                 return
             self._missing = int(data[at + len(_LENGTH) : data.find(b"\r", at)]) + end + 4 - len(data)

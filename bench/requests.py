@@ -17,6 +17,16 @@ def _request(method: str, path: str, headers: dict[str, str], body: bytes = b"")
     return "\r\n".join([*lines, "", ""]) + body.decode("latin-1")
 
 
+def posted(key: str, path: str, body: bytes) -> str:
+    """A POST as Honcho's clients write it."""
+    return _request("POST", path, {"Authorization": f"Bearer {key}"}, body)
+
+
+def deleted(key: str, path: str) -> str:
+    """A DELETE as Honcho's clients write it."""
+    return _request("DELETE", path, {"Authorization": f"Bearer {key}"})
+
+
 def append_body(seed: int) -> bytes:
     """The body of an append of one message."""
     return msgspec.json.encode({"messages": [{"content": data.sample_text(seed), "peer_id": data.PEER}]})
