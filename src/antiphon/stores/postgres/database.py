@@ -42,7 +42,13 @@ _PASSING_CLASSES = ("08", "53", "58")  # connection, resources (disk, memory, co
 _UNIQUE, _TABLE_THERE = "23505", "42P07"
 _CLIENT_IDS = "messages_by_client_id"
 # Where two meet who make the same thing: a chat, a session, a table. On a shard a name has a number behind it.
-_RACES = ("chats_by_id", "sessions_by_id", "pg_type_typname_nsp_index", "pg_class_relname_nsp_index")
+_RACES = (
+    "chats_by_id",
+    "sessions_by_id",
+    "imports_by_digest",
+    "pg_type_typname_nsp_index",
+    "pg_class_relname_nsp_index",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +105,12 @@ class Cursor:
         found = await self.rows(name, **values)
         return found[0] if found else None
 
+    async def ask(self, query: str, /, **values: Any) -> list[Row]:
+        """All rows of a statement that was made from the deletion graph."""
+        statement = number_parameters(query)
+        found: list[Row] = await self._connection.fetch(statement.text, *[values[key] for key in statement.names])
+        return found
+
     async def filtered(
         self, name: str, wanted: Filter, columns: Mapping[str, str], /, *, is_reversed: bool = False, **values: Any
     ) -> list[Row]:
@@ -149,6 +161,7 @@ class Database:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._is_doubtful = False
+        self._used = self._used_at_most = 0
 
     async def rows(self, name: str, /, **values: Any) -> list[Row]:
         """All rows of a statement that only reads. A text that cannot be stored finds nothing."""
@@ -216,20 +229,29 @@ class Database:
     @asynccontextmanager
     async def _cursor(self) -> AsyncIterator[Cursor]:
         """A connection of the pool. One that is given back in the middle of a transaction is rolled back."""
-        # A timeout costs a task, so it is set only where there may be something to wait for.
-        is_waiting = self._is_doubtful or not self._pool.get_idle_size()
-        timeout = limits.STORE_BUSY_SECONDS if is_waiting else None
-        try:
-            connection = await self._pool.acquire(timeout=timeout)
-        except DRIVER_ERRORS as error:
-            raise _BeforeCommit(error) from None
+        connection = await self._acquire()
+        release_seconds: int | None = limits.STORE_END_SECONDS
         try:
             yield Cursor(connection)
             self._is_doubtful = False
+            if not connection.is_in_transaction():
+                release_seconds = None  # there is nothing left to say on it
         finally:
+            self._used -= 1
             # What the work came to is known by now: a connection that breaks after it changes nothing of that.
             with suppress(*DRIVER_ERRORS):
-                await self._pool.release(connection, timeout=limits.STORE_END_SECONDS)
+                await self._pool.release(connection, timeout=release_seconds)
+
+    async def _acquire(self) -> Any:
+        """A connection. A timeout costs a task (14 µs), so it is set only where there may be something to wait for."""
+        is_waiting = self._is_doubtful or self._used >= self._used_at_most
+        try:
+            connection = await self._pool.acquire(timeout=limits.STORE_BUSY_SECONDS if is_waiting else None)
+        except DRIVER_ERRORS as error:
+            raise _BeforeCommit(error) from None
+        self._used += 1
+        self._used_at_most = max(self._used, self._used_at_most)
+        return connection
 
     async def _repeat(self, work: Callable[[], Awaitable[T]], is_repeatable: Callable[[Exception], bool]) -> T:
         give_up_at = time.monotonic() + limits.STORE_BUSY_SECONDS
