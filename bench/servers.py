@@ -25,7 +25,7 @@ class Served(msgspec.Struct, frozen=True):
 def product(dataset: data.Dataset, log_dir: Path) -> Iterator[Served]:
     """The server as it is installed, with its own defaults: the access log is part of what a request costs.
 
-    Only the limit of Lexicon's requests a minute is off; and its model is an address that nobody asks.
+    Only the limits of requests a minute are off, its model is an address that nobody asks, and nothing is embedded.
     """
     command = python("-m", "antiphon", "serve", "--host", "127.0.0.1", "--port", "0")
     environment = {
@@ -33,6 +33,7 @@ def product(dataset: data.Dataset, log_dir: Path) -> Iterator[Served]:
         "ANTIPHON_REST_RATE_LIMIT": "0",
         "ANTIPHON_MODEL_URL": "http://127.0.0.1:9/v1",
         "ANTIPHON_MODEL": "none",
+        "ANTIPHON_EMBEDDINGS": "off",
     }
     if dataset.url:
         environment["ANTIPHON_DATABASE_URL"] = dataset.url

@@ -18,11 +18,15 @@ from antiphon.api.recoup.routes import Recoup
 from antiphon.api.server import Server
 from antiphon.api.system.routes import System
 from antiphon.core.instance import Instance
+from antiphon.core.ports.embeddings import Embedder
 from antiphon.domain.errors import TenantNameTaken
 from antiphon.stores.sqlite.store import SqliteStore
 from antiphon.streams.live import LiveStreams
+from tests.log_watch import no_secrets_in_the_log, planting
 from tests.receipts import receipts_of
 from tests.scripted_agent import ScriptedAgent
+
+__all__ = ["no_secrets_in_the_log", "planting"]
 
 MakeKey = Callable[..., Awaitable[str]]
 
@@ -42,7 +46,15 @@ def agent() -> ScriptedAgent:
 
 
 @pytest.fixture
-async def instance(store: SqliteStore, agent: ScriptedAgent, tmp_path: Path) -> AsyncIterator[Instance]:
+def embedder() -> Embedder | None:
+    """Nobody makes vectors, but where a test says who does."""
+    return None
+
+
+@pytest.fixture
+async def instance(
+    store: SqliteStore, agent: ScriptedAgent, embedder: Embedder | None, tmp_path: Path
+) -> AsyncIterator[Instance]:
     """An instance at work; a token is a word."""
     made = Instance(
         store,
@@ -51,6 +63,7 @@ async def instance(store: SqliteStore, agent: ScriptedAgent, tmp_path: Path) -> 
         default_model="scripted",
         streams=LiveStreams(store),
         receipts=receipts_of(store, tmp_path),
+        embedder=embedder,
     )
     async with made.running():
         yield made
@@ -65,7 +78,7 @@ def server(instance: Instance) -> Server:
 def build_server(instance: Instance, requests_per_minute: int) -> Server:
     """The server as `app` composes it."""
     metrics = Metrics()
-    lexicon, native = Lexicon(instance, requests_per_minute), Native(instance)
+    lexicon, native = Lexicon(instance, requests_per_minute), Native(instance, requests_per_minute)
     dialects = {
         "/antiphon/v1": native,
         "/api": Recoup(instance),

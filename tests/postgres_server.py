@@ -36,6 +36,8 @@ USER = "antiphon"
 
 _NAME = "antiphon-postgres-"
 _USERS, _READY, _DATA = "users", "ready", "data"
+_TABLES = """SELECT oid::regclass::text FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'schema_migrations'"""
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",  # nobody cuts the power in these tests
@@ -75,6 +77,16 @@ class PostgresServer:
         name = f"t_{uuid.uuid4().hex}"
         await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return name
+
+    async def empty_database(self, name: str) -> None:
+        """Remove all that tests have put into a database, which takes a tenth of the time that a fresh one takes."""
+        connection = await asyncpg.connect(self.url(name))
+        try:
+            tables = await connection.fetch(_TABLES)
+            deletes = [f"DELETE FROM {table}" for (table,) in tables]
+            await connection.execute(";".join(["SET session_replication_role = replica", *deletes]))
+        finally:
+            await connection.close()
 
     def restart(self, how: signal.Signals) -> None:
         """End the server, SIGINT for fast and SIGQUIT for at once, and start it again; it answers a moment later.

@@ -1,5 +1,7 @@
 """A model's server for tests: OpenAI's chat completions, whose answer stands in the last thing that the user said.
 
+Its embeddings count letters, and fail in the same words, which may stand in any of the texts (`list`: as numbers).
+
 `[[tokens=20 delay_ms=50]]` that many pieces with a pause before each; `[[text=hello]]` that text; `[[error=500]]` a
 status (`times=2`: only for the first two requests; `retry_after=1`: with that header); `[[unready=2]]` 503 for the
 second request; `[[drop=2]]` the first two are met by a closed connection; `[[error_after=2 tokens=5]]` the connection
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import re
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -112,6 +116,12 @@ class ScriptedModel:
             return
         call = Call(len(self.calls) + 1, json.loads(body))
         self.calls.append(call)
+        if path.endswith("/embeddings"):
+            if "[[hang]]" in call.body["input"]:
+                await asyncio.Event().wait()
+            _embed(call, writer)
+            call.end("done")
+            return
         self.asked.set()
         gone = asyncio.ensure_future(reader.read(1))
         work = asyncio.ensure_future(_complete(call, writer))
@@ -129,6 +139,22 @@ class ScriptedModel:
             for task in (gone, work):
                 task.cancel()
             await asyncio.wait([gone, work])
+
+
+def _embed(call: Call, writer: asyncio.StreamWriter) -> None:
+    """A vector of three dimensions for each text: how often it has a, e and o; the last first, which the index says."""
+    texts = call.body["input"]
+    if _fails_at_once(call, _plan(" ".join(texts)), writer):
+        return
+    data = []
+    for i, text in enumerate(texts):
+        numbers: object = [float(text.count(letter)) + 0.1 for letter in "aeo"]
+        if call.body.get("encoding_format") == "base64" and "[[list]]" not in text:
+            numbers = base64.b64encode(array("f", cast("list[float]", numbers)).tobytes()).decode()
+        data.append({"object": "embedding", "index": i, "embedding": numbers})
+    if "[[garbage]]" in " ".join(texts):
+        data[0]["embedding"] = "no vector"
+    _send_json(writer, 200, {"object": "list", "data": data[::-1], "model": call.body["model"]})
 
 
 async def _complete(call: Call, writer: asyncio.StreamWriter) -> None:

@@ -11,14 +11,17 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from tests.log_watch import WATCH
+
 NO_MODEL = "http://127.0.0.1:9/v1"
 PROGRAM = [sys.executable, "-m", "antiphon"]
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
-    """This process's environment without settings of ours, and those that are given."""
+    """This process's environment without settings of ours, and those that are given; no test waits for embeddings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
-    return {**clean, "ANTIPHON_DATA_DIR": str(data_dir), "ANTIPHON_MODEL_URL": NO_MODEL, **more}
+    ours = {"ANTIPHON_DATA_DIR": str(data_dir), "ANTIPHON_MODEL_URL": NO_MODEL, "ANTIPHON_EMBEDDINGS": "off"}
+    return {**clean, **ours, **more}
 
 
 def command(data_dir: Path, *words: str, **more: str) -> dict[str, Any]:
@@ -75,11 +78,14 @@ class ServerProcess:
     def __enter__(self) -> Self:
         return self.begin().await_ready()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         if self.child.poll() is None:
             self.kill()
         if self.child.stdout is not None:
             self.child.stdout.close()
+        if kind is None:
+            found = WATCH.found_in(self.log)
+            assert found == [], f"the log has what people wrote: {found}"
 
     @property
     def child(self) -> subprocess.Popen[str]:

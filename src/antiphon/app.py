@@ -13,15 +13,17 @@ from antiphon.cli.parts import Parts, Say, Served
 from antiphon.core.instance import Instance, no_tools
 from antiphon.core.messages import TokenCounter
 from antiphon.core.ports import Agent, Store
+from antiphon.core.ports.embeddings import Embedder
 from antiphon.core.ports.sandboxes import SandboxProvider
 from antiphon.core.ports.signing import Keyring, Verifier
 from antiphon.core.ports.streams import Streams
 from antiphon.core.ports.webhooks import Sender
 from antiphon.core.tools import Tools
 from antiphon.core.turns import ToolsOf
+from antiphon.domain import limits
 from antiphon.domain.errors import StoreFailed
 from antiphon.domain.receipts import SigningKey
-from antiphon.settings import PYDANTIC_AI, BadSetting, Settings
+from antiphon.settings import OFF, PYDANTIC_AI, BadSetting, Settings
 from antiphon.stores.scan import files_of, scan
 
 _LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -85,6 +87,23 @@ def _make_sandboxes(settings: Settings) -> SandboxProvider:
     return BubblewrapSandboxes(settings.data_dir)
 
 
+def _make_embedder(settings: Settings) -> Embedder | None:
+    """None where nobody makes vectors: searches are full text then."""
+    from antiphon.embedding import weights  # lazy: only a server makes vectors
+
+    if settings.embeddings == OFF:
+        return None
+    if settings.embeddings_url is not None:
+        from antiphon.embedding.openai import OpenAiEmbedder  # lazy: its HTTP client takes a tenth of a second
+
+        return OpenAiEmbedder(settings.embeddings_url, settings.embeddings_key, settings.embeddings_model)
+    if not (weights.has_engine() and weights.is_installed()):
+        return None
+    from antiphon.embedding.local import LocalEmbedder  # optional: its engine is an extra
+
+    return LocalEmbedder()
+
+
 def _make_sender(settings: Settings) -> Sender:
     from antiphon.webhooks.sender import HttpSender  # lazy: its HTTP client takes a tenth of a second
 
@@ -131,8 +150,9 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
     from antiphon.webhooks.secret_file import read_or_make  # lazy: only a server has tokens
 
     metrics = Metrics()
-    lexicon = Lexicon(instance, settings.rest_rate_limit)
-    native = Native(instance)
+    given = settings.rest_rate_limit
+    lexicon = Lexicon(instance, limits.LEXICON_REQUESTS_PER_MINUTE if given is None else given)
+    native = Native(instance, limits.NATIVE_REQUESTS_PER_MINUTE if given is None else given)
     sockets = ChatSocket(instance)
     dialects = {
         "/antiphon/v1": native,
@@ -154,8 +174,10 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
 
 def _install_models(say: Say) -> None:
     from antiphon.agent import models  # lazy: only this command needs it
+    from antiphon.embedding import weights  # lazy: likewise
 
     models.install(say)
+    weights.install(say, models.install_lock)
 
 
 def _make_keyring(settings: Settings) -> Keyring:
@@ -198,6 +220,17 @@ async def _distribute(settings: Settings, is_dry: bool, tell: Callable[[Mapping[
     await distribute(settings.database_url, is_dry=is_dry, on_step=on_step)
 
 
+async def _move(data_dir: Path, url: str, tell: Callable[[str, str, int, int], None]) -> None:
+    from antiphon.stores.sqlite.moving import open_source  # lazy: only this command needs it
+
+    try:
+        from antiphon.stores.postgres.moving import move  # optional: its driver is an extra
+    except ModuleNotFoundError:
+        raise StoreFailed(_NO_DRIVER) from None
+    with open_source(data_dir) as source:
+        await move(url, source, tell)
+
+
 PARTS = Parts(
     start_logs=_start_logs,
     open_store=_open_store,
@@ -205,6 +238,7 @@ PARTS = Parts(
     make_agent=_make_agent,
     make_tools=_make_tools,
     make_sandboxes=_make_sandboxes,
+    make_embedder=_make_embedder,
     make_sender=_make_sender,
     webhook_secret=_webhook_secret,
     model_name=_model_name,
@@ -217,6 +251,7 @@ PARTS = Parts(
     scan_files=_scan_files,
     read_public_keys=_read_public_keys,
     distribute=_distribute,
+    move=_move,
 )
 """What the commands work with."""
 

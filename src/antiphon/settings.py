@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from antiphon.domain import limits
-
 PREFIX = "ANTIPHON_"
-SECRETS = frozenset({"model_key", "jwt_secret", "webhook_secret"})
+SECRETS = frozenset({"model_key", "embeddings_key", "jwt_secret", "webhook_secret"})
 """Fields whose value is never shown."""
 
 OPTION, ENVIRONMENT, DEFAULT = "option", "environment", "default"
@@ -25,6 +23,12 @@ OPTION, ENVIRONMENT, DEFAULT = "option", "environment", "default"
 
 OPENAI, PYDANTIC_AI = "openai", "pydantic-ai"
 """The values of `agent`: who asks the model."""
+
+AUTO, OFF = "auto", "off"
+"""The values of `embeddings`: by the URL, else by the local model where it is installed; or none at all."""
+
+URL_VARIABLE, KEY_VARIABLE = "ANTIPHON_URL", "ANTIPHON_KEY"
+"""Not a server's settings: where the commands find another server, and the key that they show it."""
 
 _INTERNAL = frozenset({"ANTIPHON_LOCAL_MODEL_KEY"})  # handed to the process of the local model, by us
 _NOT_REPEATED = SECRETS | {"database_url", "model_url", "embeddings_url"}  # a URL may hold a password
@@ -52,14 +56,29 @@ class Settings:
     agent: str = OPENAI
     tools: str = "on"
     sandbox: str = "on"
+    embeddings: str = AUTO
     embeddings_url: str | None = None
+    embeddings_key: str | None = None
+    embeddings_model: str | None = None
     auth: str = "on"
     jwt_secret: str | None = None
     webhook_secret: str | None = None
     webhook_private: str = "refuse"
-    rest_rate_limit: int = limits.LEXICON_REST_REQUESTS_PER_MINUTE
+    rest_rate_limit: int | None = None  # None: each wire has a limit of its own
     log_level: str = "info"
     forwarded_allow_ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A server elsewhere: the URL without a slash at its end, and a key. `is_option`: it was given on the command line.
+
+    The key is never shown.
+    """
+
+    url: str
+    key: str | None = dataclasses.field(default=None, repr=False)
+    is_option: bool = False
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Settings))
@@ -92,6 +111,31 @@ def read_settings(environ: Mapping[str, str], overrides: Mapping[str, str | None
     return Settings(**values)
 
 
+def read_address(environ: Mapping[str, str], url: str | None, key: str | None) -> Address | None:
+    """The server that the commands are to speak to, of the options `--url` and `--key` or else the variables.
+
+    None: this machine. Raises BadSetting, without the key and without the URL, which may hold a password.
+    """
+    text = (environ.get(URL_VARIABLE, "") if url is None else url).strip()
+    secret = (environ.get(KEY_VARIABLE, "") if key is None else key).strip()
+    if not text:
+        if key is not None:
+            raise BadSetting(f"--key ({KEY_VARIABLE}) is the key of the server of --url ({URL_VARIABLE}), and needs it")
+        if url is not None:
+            raise BadSetting(f"--url ({URL_VARIABLE}) must be a URL")
+        return None
+    try:
+        parts = urlsplit(_url(text))
+        is_plain = "@" not in parts.netloc and not parts.query and not parts.fragment and parts.port != 0
+    except ValueError as error:
+        raise BadSetting(f"--url ({URL_VARIABLE}) must be {error}") from None
+    if not (is_plain and text.isascii() and text.isprintable() and " " not in text):
+        raise BadSetting(f"--url ({URL_VARIABLE}) must be the address of a server, and nothing more")
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise BadSetting(f"--key ({KEY_VARIABLE}) must be a key, as it was shown when it was made")
+    return Address(url=text.rstrip("/"), key=secret or None, is_option=url is not None)
+
+
 def sources(environ: Mapping[str, str], overrides: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Where the value of each setting comes from: `option`, `environment` or `default`."""
     given = _texts(environ, overrides or {})
@@ -100,7 +144,7 @@ def sources(environ: Mapping[str, str], overrides: Mapping[str, str | None] | No
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and are not: probably a slip of the pen, or a setting of another version."""
-    known = {variable_of(field) for field in FIELDS} | _INTERNAL
+    known = {variable_of(field) for field in FIELDS} | _INTERNAL | {URL_VARIABLE, KEY_VARIABLE}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 
@@ -218,6 +262,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "data_dir": _data_dir,
     "database_url": _database_url,
     "model_url": _url,
+    "embeddings": _one_of(AUTO, OFF),
     "embeddings_url": _url,
     "agent": _one_of(OPENAI, PYDANTIC_AI),
     "tools": _one_of("on", "off"),

@@ -1,47 +1,69 @@
-"""The published Python SDK of Honcho, unchanged, against a real server on the loopback interface."""
+"""The published Python SDK of Honcho, unchanged and as a whole, blocking and not, against a real server."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import httpx
 import pytest
-import uvicorn
 from honcho import Honcho  # type: ignore[import-untyped]
-from honcho.http.exceptions import (  # type: ignore[import-untyped]
-    AuthenticationError,
-    ConflictError,
-    NotFoundError,
-    UnprocessableEntityError,
-)
+from honcho.http.exceptions import AuthenticationError, NotFoundError, ServerError  # type: ignore[import-untyped]
+from honcho.http.exceptions import ConnectionError as NoConnection
 
-from antiphon.api.server import Server
-from tests.conftest import MakeKey
+from tests.clients.honcho import tour
+from tests.clients.honcho.busy import busy, count_of_refusals
+from tests.clients.honcho.hand import Called, Hand, all_of, public_methods
+from tests.server_process import ServerProcess
 
 OpenSdk = Callable[..., Honcho]
 
+STOPS = (
+    tour.workspaces,
+    tour.peers,
+    tour.sessions,
+    tour.members,
+    tour.messages,
+    tour.uploads,
+    tour.searches,
+    tour.contexts,
+    tour.conclusions,
+    tour.what_is_known,
+    tour.questions,
+    tour.work,
+    tour.scopes,
+    tour.clones,
+)
+"""In this order: each stands on what those before it have made."""
+
+EXCUSED = {
+    "from_api_response": "makes an object of the SDK from an answer; every stop stands on it",
+    "model_post_init": "the SDK's classes call it on themselves",
+}
+"""Public methods that no caller calls, by name, and why."""
+
+TWINS = {"SyncPage": "AsyncPage", "DialecticStreamResponse": "AsyncDialecticStreamResponse"}
+"""Classes that are not called the same with `Aio` behind in the asynchronous half."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("honcho") / "data") as started:
+        yield started
+
 
 @pytest.fixture
-async def base_url(server: Server) -> AsyncIterator[str]:
-    """The server behind a port of its own; the socket listens before anybody is told of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        served = uvicorn.Server(uvicorn.Config(server, lifespan="off", ws="none", log_level="warning"))
-        task = asyncio.create_task(served.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        served.should_exit = True
-        await task
-
-
-@pytest.fixture
-async def open_sdk(base_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenSdk]:
-    """open_sdk(workspace, key): the SDK; no retries, so that an error is seen at once."""
+async def open_sdk(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenSdk]:
+    """open_sdk(workspace, key, …): the SDK; without retries unless told, so that an error is seen at once."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     opened: list[Honcho] = []
 
-    def open_one(workspace: str, key: str) -> Honcho:
-        opened.append(Honcho(base_url=base_url, workspace_id=workspace, api_key=key, timeout=30, max_retries=0))
+    def open_one(workspace: str, key: str, base_url: str = server.url, max_retries: int = 0) -> Honcho:
+        opened.append(
+            Honcho(base_url=base_url, workspace_id=workspace, api_key=key, timeout=30, max_retries=max_retries)
+        )
         return opened[-1]
 
     yield open_one
@@ -50,90 +72,71 @@ async def open_sdk(base_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await sdk._async_http_client.close()
 
 
-async def test_the_life_of_a_session(open_sdk: OpenSdk, make_key: MakeKey) -> None:
-    def live(sdk: Honcho) -> None:
-        ann, bob, session = sdk.peer("ann", metadata={"a": 1}), sdk.peer("bob"), sdk.session("s")
-        assert ann.get_metadata() == {"a": 1}
-        stored = session.add_messages(
-            [(ann if i % 2 == 0 else bob).message(f"m{i}", metadata={"n": i}) for i in range(23)]
+def key_of(server: ServerProcess, workspace: str) -> str:
+    """A key of that workspace alone, made over the wire."""
+    headers = {"authorization": f"Bearer {server.key('admin')}"}
+    answer = httpx.post(f"{server.url}/v3/keys", params={"workspace_id": workspace}, headers=headers)
+    return str(answer.json()["key"])
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "asynchronous"])
+async def test_the_whole_sdk(server: ServerProcess, open_sdk: OpenSdk, is_async: bool) -> None:
+    called: Called = set()
+    do, workspace = Hand(called, is_async=is_async), f"tour-{is_async}"
+    sdk = open_sdk(workspace, server.key("admin"))
+    for stop in STOPS:
+        await stop(do, sdk)
+    await tour.refusals(do, sdk, stranger=open_sdk(workspace, key_of(server, "elsewhere")))
+    await tour.deletions(do, sdk)
+    assert of_half(public_methods(), is_async=is_async) - called == set()
+    assert called <= public_methods()
+
+
+def of_half(methods: Called, *, is_async: bool) -> Called:
+    """The methods of the one half of the SDK and of the classes that both halves share, without the excused."""
+    kinds = {kind for kind, _ in methods}
+    twins = {**TWINS, **{kind: f"{kind}Aio" for kind in kinds if f"{kind}Aio" in kinds}}
+    others = set(twins if is_async else twins.values())
+    return {(kind, name) for kind, name in methods if kind not in others and name not in EXCUSED}
+
+
+def test_what_is_excused_is_there() -> None:
+    assert set(EXCUSED) <= {name for _, name in public_methods()}
+
+
+async def test_a_key_of_a_workspace_is_enough(server: ServerProcess, open_sdk: OpenSdk) -> None:
+    sdk = open_sdk("own", key_of(server, "own"))
+    with pytest.raises(NotFoundError):  # an administrator makes it first
+        sdk.peer("ann")
+    open_sdk("own", server.key("admin")).peer("ann")
+    session = sdk.session("s")
+    await asyncio.gather(*(session.aio.add_messages(sdk.peer("ann").message(f"m{n}")) for n in range(20)))
+    said = [one.content for one in await all_of(await session.aio.messages(size=7))]
+    assert sorted(said) == sorted(f"m{n}" for n in range(20))
+    with pytest.raises(AuthenticationError):
+        sdk.workspaces()
+
+
+async def test_a_busy_store_is_tried_again(server: ServerProcess, open_sdk: OpenSdk) -> None:
+    key, before = server.key("admin"), count_of_refusals(server)
+    session = open_sdk("busy", key, max_retries=9).session("s")
+    drafts = [session._honcho.peer("ann").message(f"said once {n}") for n in range(2)]
+    with busy(server):
+        patient = asyncio.gather(
+            asyncio.to_thread(session.add_messages, drafts[0]), session.aio.add_messages(drafts[1])
         )
-        assert [(one.content, one.peer_id, one.metadata) for one in stored[:2]] == [
-            ("m0", "ann", {"n": 0}),
-            ("m1", "bob", {"n": 1}),
-        ]
-        page = session.messages(size=10)
-        assert (page.total, page.pages, len(page.items)) == (23, 3, 10)
-        assert [one.content for one in page] == [f"m{i}" for i in range(23)]
-        assert [one.content for one in session.messages(size=10, reverse=True)][:2] == ["m22", "m21"]
-        assert session.get_message(stored[5].id).content == "m5"
-        assert {peer.id for peer in session.peers()} == {"ann", "bob"}
-        assert [one.id for one in sdk.sessions()] == ["s"]
-        assert {"ann", "bob"} <= {peer.id for peer in sdk.peers()}
-        session.delete()
-        assert list(sdk.sessions()) == []
-        with pytest.raises(NotFoundError):
-            session.delete()
-        assert list(sdk.session("s").messages()) == []
-
-    await asyncio.to_thread(live, open_sdk("w1", await make_key("w1")))
+        with pytest.raises(ServerError) as refused:
+            await open_sdk("busy", key).aio.peer("bob")
+        assert refused.value.status == 503
+        while await asyncio.to_thread(count_of_refusals, server) < before + 3:
+            assert not patient.done()
+    stored = [one.id for answer in await patient for one in answer]
+    assert {one.id for one in session.messages()} == set(stored)
+    assert len(set(stored)) == 2
 
 
-async def test_get_or_create_gives_back_what_is_there(open_sdk: OpenSdk, make_key: MakeKey) -> None:
-    def live(sdk: Honcho) -> None:
-        session = sdk.session("s", metadata={"a": 1})
-        session.refresh()
-        assert (session.metadata, session.is_active) == ({"a": 1}, True)
-        assert session.created_at is not None
-        assert session.created_at.tzinfo is not None
-        assert sdk.session("s").get_metadata() == {"a": 1}
-        sdk.set_metadata({"of": "w1"})
-        assert sdk.get_metadata() == {"of": "w1"}
-
-    await asyncio.to_thread(live, open_sdk("w1", await make_key("w1")))
-
-
-async def test_errors_become_exceptions(open_sdk: OpenSdk, make_key: MakeKey) -> None:
-    key = await make_key("w1")
-
-    def live(sdk: Honcho) -> None:
-        with pytest.raises(AuthenticationError):
-            open_sdk("w1", "garbage").peer("ann")
-        with pytest.raises(AuthenticationError):
-            open_sdk("other", key).peer("ann")
-        with pytest.raises(UnprocessableEntityError):
-            sdk.peer("not an id")
-        with pytest.raises(NotFoundError):
-            sdk.session("never").get_message("N" * 21)
-        sdk.session("s")
-        with pytest.raises(ConflictError):
-            sdk.delete_workspace("w1")
-
-    await asyncio.to_thread(live, open_sdk("w1", key))
-
-
-async def test_an_administrator_makes_lists_and_deletes_workspaces(open_sdk: OpenSdk, make_key: MakeKey) -> None:
-    key = await make_key("headquarters", None, "admin")
-
-    def live(admin: Honcho) -> None:
-        sdk = open_sdk("new", key)
-        session = sdk.session("s")
-        session.add_messages(sdk.peer("ann").message("hello"))
-        assert "new" in list(sdk.workspaces())
-        session.delete()
-        sdk.delete_workspace("new")
-        assert "new" not in list(admin.workspaces())
-
-    await asyncio.to_thread(live, open_sdk("headquarters", key))
-
-
-async def test_the_life_of_a_session_without_blocking(open_sdk: OpenSdk, make_key: MakeKey) -> None:
-    sdk = open_sdk("w1", await make_key("w1"))
-    ann, session = await sdk.aio.peer("ann"), await sdk.aio.session("s")
-    await asyncio.gather(*(session.aio.add_messages(ann.message(f"m{i}")) for i in range(20)))
-    page = await session.aio.messages(size=7)
-    assert sorted([one.content async for one in page]) == sorted(f"m{i}" for i in range(20))
-    assert [peer.id for peer in await session.aio.peers()] == ["ann"]
-    await session.aio.delete()
-    with pytest.raises(NotFoundError):
-        await session.aio.delete()
-    assert [one.id async for one in await sdk.aio.sessions()] == []
+async def test_no_server_is_told(open_sdk: OpenSdk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(NoConnection):
+        open_sdk("w", "key", base_url=f"http://127.0.0.1:{port}").peer("ann")

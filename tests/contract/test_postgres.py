@@ -6,15 +6,29 @@ import pytest
 
 from antiphon.stores.contract.chats import ChatContract, OwnerContract, ReadMarkContract, SingleChatContract
 from antiphon.stores.contract.concurrency import ConcurrencyContract
-from antiphon.stores.contract.connections import ConnectionContract, LeaseContract, SocketLimitContract
+from antiphon.stores.contract.connections import (
+    ConnectionContract,
+    LeaseContract,
+    PresenceContract,
+    SocketLimitContract,
+)
 from antiphon.stores.contract.deletions import DetachContract, PurgeContract, QueueContract
 from antiphon.stores.contract.fences import FenceContract
 from antiphon.stores.contract.forgetting import ForgettingContract
+from antiphon.stores.contract.idempotency import IdempotencyContract
+from antiphon.stores.contract.imports import ImportContract
 from antiphon.stores.contract.isolation import IsolationContract
 from antiphon.stores.contract.keys import KeyContract
 from antiphon.stores.contract.lists import FilterContract
-from antiphon.stores.contract.messages import AuthorContract, ClientIdContract, FidelityContract, MessageContract
+from antiphon.stores.contract.messages import (
+    AuthorContract,
+    ClientIdContract,
+    FidelityContract,
+    MessageContract,
+    SpanContract,
+)
 from antiphon.stores.contract.orders import AfterContract, ListContract, PlanContract, UndoWindowContract
+from antiphon.stores.contract.pages import PageContract
 from antiphon.stores.contract.participants import ParticipantContract
 from antiphon.stores.contract.receipts import ReceiptContract
 from antiphon.stores.contract.rooms import (
@@ -25,7 +39,7 @@ from antiphon.stores.contract.rooms import (
     SessionChangeContract,
 )
 from antiphon.stores.contract.sandboxes import SandboxContract, SandboxDeletionContract
-from antiphon.stores.contract.sessions import MemberContract, SessionContract
+from antiphon.stores.contract.sessions import ChosenIdContract, MemberContract, SessionContract
 from antiphon.stores.contract.soundness import SoundnessContract
 from antiphon.stores.contract.tenants import TenantContract
 from antiphon.stores.contract.tickets import TicketContract
@@ -38,8 +52,10 @@ from antiphon.stores.contract.turns import (
     TurnLeaseContract,
 )
 from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
+from antiphon.stores.contract.vectors import ConclusionVectorContract, VectorContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
 from antiphon.stores.postgres.store import PostgresStore
+from tests.contract.search import IndexingContract, SearchContract
 
 
 @pytest.fixture
@@ -59,6 +75,9 @@ class TestFilters(FilterContract): ...
 class TestTickets(TicketContract): ...
 
 
+class TestIdempotency(IdempotencyContract): ...
+
+
 class TestParticipants(ParticipantContract): ...
 
 
@@ -66,6 +85,18 @@ class TestSessions(SessionContract): ...
 
 
 class TestMembers(MemberContract): ...
+
+
+class TestChosenIds(ChosenIdContract): ...
+
+
+class TestPages(PageContract): ...
+
+
+class TestSpans(SpanContract): ...
+
+
+class TestPresence(PresenceContract): ...
 
 
 class TestSessionChanges(SessionChangeContract): ...
@@ -93,6 +124,12 @@ class TestOwners(OwnerContract): ...
 
 
 class TestReadMarks(ReadMarkContract): ...
+
+
+class TestSearch(SearchContract): ...
+
+
+class TestIndexing(IndexingContract): ...
 
 
 class TestMessages(MessageContract): ...
@@ -149,6 +186,9 @@ class TestQueue(QueueContract): ...
 class TestFences(FenceContract): ...
 
 
+class TestImports(ImportContract): ...
+
+
 class TestIsolation(IsolationContract): ...
 
 
@@ -195,3 +235,9 @@ class TestUndoConflicts(UndoConflictContract): ...
 
 
 class TestLists(ListContract): ...
+
+
+class TestVectors(VectorContract): ...
+
+
+class TestConclusionVectors(ConclusionVectorContract): ...

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from antiphon.stores.contract.chats import ChatContract, OwnerContract, ReadMarkContract, SingleChatContract
 from antiphon.stores.contract.concurrency import ConcurrencyContract
-from antiphon.stores.contract.connections import ConnectionContract, LeaseContract, SocketLimitContract
+from antiphon.stores.contract.connections import (
+    ConnectionContract,
+    LeaseContract,
+    PresenceContract,
+    SocketLimitContract,
+)
 from antiphon.stores.contract.deletions import DetachContract, PurgeContract, QueueContract
 from antiphon.stores.contract.fences import FenceContract
 from antiphon.stores.contract.forgetting import ForgettingContract
+from antiphon.stores.contract.idempotency import IdempotencyContract
+from antiphon.stores.contract.imports import ImportContract
 from antiphon.stores.contract.isolation import IsolationContract
 from antiphon.stores.contract.keys import KeyContract
 from antiphon.stores.contract.lists import FilterContract
-from antiphon.stores.contract.messages import AuthorContract, ClientIdContract, FidelityContract, MessageContract
+from antiphon.stores.contract.messages import (
+    AuthorContract,
+    ClientIdContract,
+    FidelityContract,
+    MessageContract,
+    SpanContract,
+)
 from antiphon.stores.contract.orders import AfterContract, ListContract, PlanContract, UndoWindowContract
+from antiphon.stores.contract.pages import PageContract
 from antiphon.stores.contract.participants import ParticipantContract
 from antiphon.stores.contract.receipts import ReceiptContract
 from antiphon.stores.contract.rooms import (
@@ -23,7 +37,7 @@ from antiphon.stores.contract.rooms import (
     SessionChangeContract,
 )
 from antiphon.stores.contract.sandboxes import SandboxContract, SandboxDeletionContract
-from antiphon.stores.contract.sessions import MemberContract, SessionContract
+from antiphon.stores.contract.sessions import ChosenIdContract, MemberContract, SessionContract
 from antiphon.stores.contract.soundness import SoundnessContract
 from antiphon.stores.contract.tenants import TenantContract
 from antiphon.stores.contract.tickets import TicketContract
@@ -36,7 +50,9 @@ from antiphon.stores.contract.turns import (
     TurnLeaseContract,
 )
 from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
+from antiphon.stores.contract.vectors import ConclusionVectorContract, VectorContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
+from tests.contract.search import IndexingContract, SearchContract
 
 
 class TestTenants(TenantContract): ...
@@ -51,6 +67,9 @@ class TestFilters(FilterContract): ...
 class TestTickets(TicketContract): ...
 
 
+class TestIdempotency(IdempotencyContract): ...
+
+
 class TestParticipants(ParticipantContract): ...
 
 
@@ -58,6 +77,18 @@ class TestSessions(SessionContract): ...
 
 
 class TestMembers(MemberContract): ...
+
+
+class TestChosenIds(ChosenIdContract): ...
+
+
+class TestPages(PageContract): ...
+
+
+class TestSpans(SpanContract): ...
+
+
+class TestPresence(PresenceContract): ...
 
 
 class TestSessionChanges(SessionChangeContract): ...
@@ -85,6 +116,12 @@ class TestOwners(OwnerContract): ...
 
 
 class TestReadMarks(ReadMarkContract): ...
+
+
+class TestSearch(SearchContract): ...
+
+
+class TestIndexing(IndexingContract): ...
 
 
 class TestMessages(MessageContract): ...
@@ -168,6 +205,9 @@ class TestSoundness(SoundnessContract): ...
 class TestFences(FenceContract): ...
 
 
+class TestImports(ImportContract): ...
+
+
 class TestIsolation(IsolationContract): ...
 
 
@@ -187,3 +227,9 @@ class TestSandboxes(SandboxContract): ...
 
 
 class TestSandboxDeletions(SandboxDeletionContract): ...
+
+
+class TestVectors(VectorContract): ...
+
+
+class TestConclusionVectors(ConclusionVectorContract): ...

@@ -14,6 +14,7 @@ from antiphon.core.ports import Slice, Store
 from antiphon.domain import sandboxes, times
 from antiphon.domain.deletions import CHAT, PARTICIPANT, SESSION, TENANT
 from antiphon.domain.errors import NotFound
+from antiphon.domain.filters import EVERYTHING
 from antiphon.domain.ids import Uid, new_uid7, text_of
 from antiphon.domain.messages import ASSISTANT, USER, Draft
 from antiphon.domain.participants import PEER, SCOPE
@@ -27,13 +28,14 @@ ALL = Slice(0, 1_000)
 NODE = b"\x07" * 16
 LEASE_SECONDS = 3_600.0
 TARGETS = {
-    "chat": (CHAT, "more"),
-    "single": (SESSION, "single"),
-    "session": (SESSION, ""),
-    "participant": (PARTICIPANT, "ann"),
-    "tenant": (TENANT, ""),
+    "chat": [(CHAT, "more")],
+    "chats": [(CHAT, "more"), (CHAT, "least")],
+    "single": [(SESSION, "single")],
+    "session": [(SESSION, "")],
+    "participant": [(PARTICIPANT, "ann")],
+    "tenant": [(TENANT, "")],
 }
-"""The targets by what they are called here, as kind and id; an id that is of our making stands in the world."""
+"""The targets by what they are called here, as kinds and ids; an id that is of our making stands in the world."""
 
 ABSENT = "absent"
 
@@ -65,17 +67,16 @@ class World(msgspec.Struct):
     sandboxed: Uid
     """The session that has a directory."""
 
-    def target(self, name: str) -> tuple[str, str]:
-        """Kind and id of one of TARGETS."""
-        kind, target_id = TARGETS[name]
-        if name == "session":
-            target_id = self.places[0].session_id
-        return kind, text_of(self.tenant_id) if kind == TENANT else target_id
+    def targets(self, name: str) -> list[tuple[str, str]]:
+        """Kinds and ids of one of TARGETS."""
+        made = {SESSION: self.places[0].session_id, TENANT: text_of(self.tenant_id)}
+        return [(kind, target_id or made[kind]) for kind, target_id in TARGETS[name]]
 
     def doomed(self, name: str) -> list[Place]:
         """The chats that go with one of TARGETS as a whole."""
-        if name in ("chat", "single"):
-            return [place for place in self.places if place.label == {"chat": "more"}.get(name, name)]
+        named = {"chat": ("more",), "chats": ("more", "least"), "single": ("single",)}
+        if name in named:
+            return [place for place in self.places if place.label in named[name]]
         if name == "session":
             return [place for place in self.places if place.session_key == self.places[0].session_key]
         return [place for place in self.places if name == "tenant" or place.label != "bens"]
@@ -114,6 +115,7 @@ async def _fill(store: Store, tenant_id: Uid, place: Place) -> None:
         for who in ("ann", "ben")
     ]
     said = await store.messages.append(tenant_id, place.key, drafts)
+    assert await store.search.advance(tenant_id, place.key, 0, len(drafts)) == len(drafts)
     for is_over in (True, False):
         turn_id, start = new_uid7(), TurnStart(place.key, new_uid7(), "assistant")
         await store.turns.claim(tenant_id, turn_id, start, NODE, 1_000, LEASE_SECONDS)
@@ -146,9 +148,12 @@ async def _questions(store: Store, world: World) -> AsyncIterator[tuple[str, Awa
     yield "tenant", store.tenants.find(tenant_id)
     yield "tenant by name", store.tenants.find_by_name(world.name)
     yield "tenant in the list", _listed(store, tenant_id)
-    yield "keys usable", store.keys.load(tenant_id, world.keys)
+    yield "keys usable", _usable(store, world)
     yield "keys", store.keys.list(tenant_id)
+    for number, key_id in enumerate(world.keys):
+        yield f"key {number}", store.keys.find(tenant_id, key_id)
     yield "webhooks", store.webhooks.list(tenant_id)
+    yield "found", store.search.candidates(tenant_id, world.name, None, EVERYTHING, ["single ann"], 100)
     for shape in (MULTI, SINGLE):
         yield f"sessions {shape}", store.sessions.list(tenant_id, shape, ALL)
     for kind in (PEER, SCOPE):
@@ -196,6 +201,11 @@ async def _questions_of_place(store: Store, world: World, place: Place) -> Async
     for number, turn_id in enumerate(place.turns):
         yield f"{name}turn {number}", store.turns.find(tenant_id, turn_id)
         yield f"{name}events {number}", store.turns.events(tenant_id, turn_id, 0, 100)
+
+
+async def _usable(store: Store, world: World) -> list[Any]:
+    """In an order of ours: the store promises none."""
+    return sorted(await store.keys.load(world.tenant_id, world.keys), key=lambda found: found[0].id)
 
 
 async def _listed(store: Store, tenant_id: Uid) -> list[Any]:

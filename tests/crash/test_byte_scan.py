@@ -17,6 +17,7 @@ import pytest
 from antiphon.core.deletion.engine import Deletions, Target
 from antiphon.core.deletion.worker import Worker
 from antiphon.core.ports import Slice, Store
+from antiphon.core.ports.embeddings import Said, Vector
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.deletions import CANCEL, CHAT, DONE, ERASED, PARTICIPANT, SESSION, TENANT, Order
@@ -49,6 +50,11 @@ while True:
 def marker(fate: str, number: int) -> str:
     """A text that stands nowhere else: of a length, so that none is the beginning of another."""
     return f"{fate}-{number:05d}-marker"
+
+
+def vector_of(text: str) -> Vector:
+    """A vector that holds the text: the bytes of a deleted one are looked for like its words."""
+    return f"vector of {text} ".encode().ljust(1536, b".")
 
 
 def found(data_dir: Path) -> dict[str, set[int]]:
@@ -98,7 +104,10 @@ class Scene:
                 for number in range(first, first + A_TIME // 2, 10):
                     tenant, chat, author = places[number // 10 % len(places)]
                     drafts = [_draft(author, marker(fate, each)) for each in range(number, number + 10)]
-                    await self.store.messages.append(tenant, chat.key, drafts)
+                    stored = await self.store.messages.append(tenant, chat.key, drafts)
+                    vectors = [(Said(one.seq, one.text), vector_of(one.text)) for one in stored]
+                    first_seq, last_seq = stored[0].seq - 1, stored[-1].seq
+                    assert await self.store.vectors.keep(tenant, chat.key, first_seq, last_seq, "model", vectors)
 
     async def read(self) -> int:
         """How many messages the kept chat shows."""

@@ -14,14 +14,18 @@ import pytest
 from antiphon.core import ports
 from antiphon.core.ports.deletions import DeletionStore
 from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.search import SearchStore
 from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.stores.sqlite.store import SqliteStore
 from tests.crash.deletion_world import TARGETS, make_world, view_of
 from tests.crash.kill_points import Outcome
 from tests.unit.core.watched_store import WatchedStore
 
-POINTS = {"chat": 120, "single": 140, "session": 220, "participant": 400, "tenant": 400}
+POINTS = {"chat": 120, "chats": 200, "single": 140, "session": 220, "participant": 400, "tenant": 400}
 """How many kill points there are at least: fewer mean that the shim has lost sight of something."""
+
+UNDO_POINTS = {"chat": 95, "session": 100, "participant": 115, "tenant": 98}
+"""The same for a deletion that waits, takes hold and is undone."""
 
 PAUSES = {"chat": 5, "participant": 10}
 """At how many commits a worker stands still, likewise."""
@@ -36,26 +40,28 @@ PORTS: dict[str, Any] = {
     "turns": ports.TurnStore,
     "webhooks": WebhookStore,
     "sandboxes": SandboxStore,
+    "search": SearchStore,
     "deletions": DeletionStore,
 }
 WRITING = {
     "tenants": {"create", "update"},
     "keys": {"create", "revoke"},
     "participants": {"ensure", "put"},
-    "sessions": {"create_multi", "put_single", "change"},
+    "sessions": {"create", "create_multi", "put_single", "change", "rename"},
     "chats": {"create", "create_single", "put_single", "change", "cut", "copy", "mark_read"},
     "messages": {"append"},
     "turns": {"claim", "append_events", "finish", "renew", "request_stop", "stopping", "expired"},
     "webhooks": {"create", "delete", "enqueue", "due", "claim", "settle", "release", "resend"},
     "sandboxes": {"change", "is_placed", "overdue"},
+    "search": {"advance"},
     "deletions": {name for name in vars(DeletionStore) if name != "survey"},
 }
 """The methods that tell nothing of what was there: they write, or are for the process's own work."""
 
 
-def outcome_of(*words: str) -> Outcome:
+def outcome_of(*words: str, module: str = "tests.crash.kill_points") -> Outcome:
     """What comes of trying every point."""
-    command = [sys.executable, "-m", "tests.crash.kill_points", *words]
+    command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     outcome = msgspec.json.decode(done.stdout, type=Outcome)
@@ -77,6 +83,16 @@ def test_a_deletion_killed_anywhere_is_whole_or_gone_and_ends(
 def test_a_worker_that_stood_still_past_its_lease_does_nothing_twice(target: str, tmp_path: Path) -> None:
     outcome = outcome_of(str(tmp_path), target, "--pause")
     assert outcome.reached >= PAUSES[target]
+
+
+@pytest.mark.parametrize("target", UNDO_POINTS)
+def test_one_that_waited_is_undone_after_a_kill_anywhere(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = outcome_of(str(tmp_path), target, module="tests.crash.undo_points")
+    with capsys.disabled():
+        sys.stdout.write(f"\nundo of a {target}: killed at {outcome.reached} of {outcome.points} points\n")
+    assert outcome.reached >= UNDO_POINTS[target]
 
 
 async def test_every_reading_method_is_asked(store: SqliteStore) -> None:

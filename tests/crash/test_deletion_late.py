@@ -63,7 +63,7 @@ async def reply(instance: Instance, tenant_id: Uid, chat: Chat) -> Any:
     """A question at a socket, and the agent's answer."""
     connection = await instance.connections.open(tenant_id, chat.key, "ann", lambda _: None)
     await instance.replies.ask(connection, "late", "{}")
-    return [piece async for piece in instance.replies.answer(connection, "assistant")]
+    return [piece async for piece in instance.replies.answer(connection)]
 
 
 async def mark_read(instance: Instance, tenant_id: Uid, chat: Chat) -> Any:

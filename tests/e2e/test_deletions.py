@@ -15,11 +15,16 @@ from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook as Verifier
 
+from antiphon.core.webhooks import Webhooks
 from antiphon.domain import limits
 from antiphon.domain.messages import USER, Draft
+from antiphon.domain.webhooks import DELETION_DETACHED, DELETION_DONE
 from antiphon.stores.sqlite.store import SqliteStore
+from antiphon.webhooks.secret_file import read_or_make
 from tests.server_process import PROGRAM, ServerProcess, command, environment
+from tests.webhook_receiver import Receiver
 
 
 def fill(data_dir: Path, session_id: str, count: int) -> None:
@@ -112,11 +117,11 @@ def test_everything_that_somebody_said_is_large(tmp_path: Path) -> None:
 
 
 @contextmanager
-def working(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
+def working(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
     """`antiphon worker`, once it is ready."""
     child = subprocess.Popen(
         [*PROGRAM, "worker"],
-        env=environment(data_dir),
+        env=environment(data_dir, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -153,6 +158,27 @@ def test_a_worker_alone_carries_out_what_waits(tmp_path: Path) -> None:
     assert "word" not in log
     assert command(tmp_path, "receipts", "verify", "--tenant", "acme")["receipts"] == 2
     assert command(tmp_path, "doctor")["orphans"] == 0
+
+
+async def test_a_worker_alone_tells_webhooks_of_what_it_has_done(tmp_path: Path) -> None:
+    await asyncio.to_thread(fill, tmp_path, "ferries", 200)
+    async with Receiver() as receiver:
+        store = await SqliteStore.open(tmp_path)
+        tenant = await store.tenants.find_by_name("acme")
+        assert tenant is not None
+        told = [DELETION_DETACHED, DELETION_DONE]
+        _, secret = await Webhooks(store, None, read_or_make(tmp_path)).create(tenant.id, receiver.url(), told)
+        await store.close()
+        made = await asyncio.to_thread(
+            command, tmp_path, "delete", "session", "ferries", "--tenant", "acme", "--yes", "--reason", "ticket"
+        )
+        with working(tmp_path, ANTIPHON_WEBHOOK_PRIVATE="allow") as worker:
+            requests = await receiver.wait_for(2)
+            status, log = await asyncio.to_thread(stop, worker)
+        events = [Verifier(secret).verify(request.body, request.headers) for request in requests]
+    assert [event["type"] for event in events] == told
+    assert {event["data"]["deletion"] for event in events} == {made["id"]}
+    assert (status, "stopped" in log, "ferries" in log) == (0, True, False)
 
 
 def test_a_worker_goes_on_with_what_a_dead_server_left(tmp_path: Path) -> None:

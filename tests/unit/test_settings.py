@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.domain import limits
 from antiphon.settings import (
     FIELDS,
     BadSetting,
@@ -22,7 +21,6 @@ from antiphon.settings import (
 def test_without_any_variable_all_have_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     assert read_settings({}) == Settings(data_dir=Path("/home/ann/.local/share/antiphon"))
-    assert read_settings({}).rest_rate_limit == limits.LEXICON_REST_REQUESTS_PER_MINUTE
 
 
 def test_every_setting_is_read_from_its_variable() -> None:
@@ -37,7 +35,10 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ANTIPHON_AGENT": "pydantic-ai",
         "ANTIPHON_TOOLS": "off",
         "ANTIPHON_SANDBOX": "off",
+        "ANTIPHON_EMBEDDINGS": "off",
         "ANTIPHON_EMBEDDINGS_URL": "https://e/v1",
+        "ANTIPHON_EMBEDDINGS_KEY": "e",
+        "ANTIPHON_EMBEDDINGS_MODEL": "v",
         "ANTIPHON_AUTH": "OFF",
         "ANTIPHON_JWT_SECRET": "j" * 24,
         "ANTIPHON_WEBHOOK_SECRET": "w" * 24,
@@ -57,7 +58,10 @@ def test_every_setting_is_read_from_its_variable() -> None:
         agent="pydantic-ai",
         tools="off",
         sandbox="off",
+        embeddings="off",
         embeddings_url="https://e/v1",
+        embeddings_key="e",
+        embeddings_model="v",
         auth="off",
         jwt_secret="j" * 24,
         webhook_secret="w" * 24,

@@ -7,6 +7,8 @@ same ones, and sent to the whole server in this process.
 from __future__ import annotations
 
 import asyncio
+import json
+import mimetypes
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ DOCUMENTS = {
     "recoup": "/api/openapi.json",
     "lexicon": "/api/v1/openapi.json",
     "native": "/antiphon/v1/openapi.json",
+    "honcho": "/v3/openapi.json",
 }
 """The documents by their dialect's name."""
 
@@ -43,6 +46,9 @@ EXAMPLES = 12
 BASE = "http://antiphon.test"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 METHODS = {"get", "put", "post", "patch", "delete"}
+
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
 
 
 class World:
@@ -106,7 +112,53 @@ def names_of_lexicon(world: World) -> dict[str, str]:
     return {"chat_id": made["id"], "user_id": "ann"}
 
 
-NAMES: dict[str, Callable[[World], dict[str, str]]] = {"recoup": names_of_recoup, "lexicon": names_of_lexicon}
+def names_of_honcho(world: World) -> dict[str, str]:
+    """One of everything in a workspace of its own."""
+    root = "/v3/workspaces/fuzzed"
+
+    def made(path: str, body: dict[str, Any]) -> Any:
+        return world.send("POST", root + path, headers=world.headers, json=body).json()
+
+    (message,) = made("/sessions/s/messages", {"messages": [{"peer_id": "ann", "content": "hello"}]})
+    about = {"content": "is kind", "observer_id": "ann", "observed_id": "ann"}
+    (conclusion,) = made("/conclusions", {"conclusions": [about]})
+    return {
+        "workspace_id": "fuzzed",
+        "peer_id": "ann",
+        "session_id": "s",
+        "message_id": message["id"],
+        "conclusion_id": conclusion["id"],
+        "scope_id": made("/scopes", {"id": "home"})["id"],
+        "endpoint_id": made("/webhooks", {"url": "https://hooks.example.com/"})["id"],
+    }
+
+
+def names_of_native(world: World) -> dict[str, str]:
+    """One of each thing, and a tenant that nobody calls."""
+
+    def made(path: str, **body: str) -> dict[str, Any]:
+        answer = world.send("POST", f"/antiphon/v1{path}", headers=world.headers, json=body)
+        content: dict[str, Any] = answer.json()
+        return content
+
+    made("/tenants", name="t2")
+    session = made("/sessions", participant="ben")
+    people = world.send("GET", "/antiphon/v1/participants", headers=world.headers).json()["items"]
+    return {
+        "tenant": "t2",
+        "key_id": made("/keys", participant="ben")["id"],
+        "participant_id": people[0]["id"],
+        "session_id": session["id"],
+        "chat_id": made("/chats", session=session["id"])["id"],
+    }
+
+
+NAMES: dict[str, Callable[[World], dict[str, str]]] = {
+    "recoup": names_of_recoup,
+    "lexicon": names_of_lexicon,
+    "honcho": names_of_honcho,
+    "native": names_of_native,
+}
 
 
 @pytest.mark.filterwarnings("ignore")  # of schemathesis and what it stands on: none of them speaks of this project
@@ -142,9 +194,18 @@ def call(world: World, operation: Any, names: dict[str, str]) -> int:
         request = case.as_transport_kwargs(base_url=BASE)
         headers = {**request.pop("headers"), **world.headers}
         request.pop("cookies", None)
+        if files := request.pop("files", None):
+            request["files"] = [part_of(name, *given) for name, given in files]
         answer = world.send(request.pop("method"), request.pop("url"), headers=headers, **request)
         case.validate_response(answer, checks=CHECKS)
         count += 1
 
     send()
     return count
+
+
+def part_of(name: str, filename: str | None, content: Any) -> tuple[str, tuple[Any, ...]]:
+    """A field of a form as the client takes it: text, or a file with the media type that its name tells."""
+    if filename is None:
+        return name, (None, content if isinstance(content, str | bytes) else json.dumps(content))
+    return name, (filename, content, mimetypes.guess_type(filename)[0] or "text/plain")

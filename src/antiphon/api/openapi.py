@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pydantic
-from pydantic.json_schema import models_json_schema
 
 from antiphon.api.routing import Content, Route
 
@@ -63,7 +62,7 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         + [
             {
                 "name": query.name,
-                "in": "query",
+                "in": query.place,
                 "required": query.is_required,
                 "schema": query.schema,
                 "description": query.description,
@@ -76,10 +75,10 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         },
     }
     if route.body is not None:
-        kind, media_type = _kind(route.body), _media_type(route.body, "application/json")
+        media_type = _media_type(route.body, "application/json")
         operation["requestBody"] = {
             "required": not route.is_body_optional,
-            "content": {media_type: {"schema": schemas[_key(kind)]}},
+            "content": {media_type: _content(route.body, schemas)},
         }
     return operation
 
@@ -88,8 +87,15 @@ def _response(status: int, answer: Any, media_type: str, schemas: dict[Any, dict
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     usual = media_type if status < HTTPStatus.BAD_REQUEST else "application/json"
     if contents := _each(answer):
-        response["content"] = {_media_type(one, usual): {"schema": schemas[_key(_kind(one))]} for one in contents}
+        response["content"] = {_media_type(one, usual): _content(one, schemas) for one in contents}
     return response
+
+
+def _content(body: Any, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schemas[_key(_kind(body))]}
+    if isinstance(body, Content) and body.example is not None:
+        content["example"] = body.example
+    return content
 
 
 def _each(answer: Any) -> tuple[Any, ...]:
@@ -114,17 +120,23 @@ def _key(kind: Any) -> Any:
 def _describe(types: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     """Schemas by type, and the components they refer to; pydantic's models and msgspec's types side by side."""
     unique = {_key(kind): kind for kind in types}
-    models = [k for k in unique.values() if isinstance(k, type) and issubclass(k, pydantic.BaseModel)]
-    others = [k for k in unique.values() if k not in models]
+    models = {key: kind for key, kind in unique.items() if _is_model(kind)}
+    others = [kind for key, kind in unique.items() if key not in models]
     schemas: dict[Any, dict[str, Any]] = {}
     components: dict[str, Any] = {}
     if others:
         described, components = msgspec.json.schema_components(others, ref_template=_REF.format("{name}"))
         schemas.update(zip([_key(kind) for kind in others], described, strict=True))
     if models:
-        by_model, definitions = models_json_schema(
-            [(model, "validation") for model in models], ref_template=_REF.format("{model}")
+        by_key, definitions = pydantic.TypeAdapter.json_schemas(
+            [(key, "validation", pydantic.TypeAdapter(kind)) for key, kind in models.items()],
+            ref_template=_REF.format("{model}"),
         )
-        schemas.update({model: schema for (model, _), schema in by_model.items()})
+        schemas.update({key: schema for (key, _), schema in by_key.items()})
         components |= definitions.get("$defs", {})
     return schemas, components
+
+
+def _is_model(kind: Any) -> bool:
+    """Whether that is a model of pydantic's, or one that may be null."""
+    return any(isinstance(one, type) and issubclass(one, pydantic.BaseModel) for one in get_args(kind) or (kind,))

@@ -33,28 +33,30 @@ class MethodNotAllowed(AntiphonError):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A query parameter, for the document; `schema` is a JSON Schema."""
+    """A parameter in the query or, as `place` says, in a header, for the document; `schema` is a JSON Schema."""
 
     name: str
     schema: dict[str, Any]
     description: str = ""
     is_required: bool = False
+    place: str = "query"
 
 
 class Content(msgspec.Struct, frozen=True):
-    """A body of a media type of its own, for the document."""
+    """A body of a media type of its own, for the document, with an example where its schema has none."""
 
     kind: Any
     media_type: str
+    example: Any = None
 
 
 class Route(msgspec.Struct, frozen=True):
     """One operation. `path` has placeholders in braces; `answers` says which body each status has (None: no body).
 
     `body` is the type of the JSON body, a `Content`, or None; a body type that need not be sent is marked by
-    `is_body_optional`. A type is a msgspec Struct, a pydantic model, or anything else msgspec can describe; as a
-    `Content` it is of another media type than the route's, and as a tuple of them of whichever the client has asked
-    for.
+    `is_body_optional`. A type is a msgspec Struct, a pydantic model, one of them or None, or anything else that msgspec
+    can describe; as a `Content` it is of another media type than the route's, and as a tuple of them of whichever the
+    client has asked for.
     """
 
     method: str

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
+from antiphon.cli.desk import DeletionRow, Desk
+from antiphon.cli.desks import with_desk
 from antiphon.cli.output import show_list, show_object
-from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir, with_store
-from antiphon.cli.tenants import all_tenants
-from antiphon.core.deletion.engine import Deletions
-from antiphon.core.ports import Store
-from antiphon.core.tenants import Tenants
-from antiphon.domain import limits, times
-from antiphon.domain.deletions import DETACHED, DETACHING, DONE, PURGING, SCRUBBING, UNDONE, WAITING, Deletion
-from antiphon.domain.errors import DeletionNotFound, InvalidInput
-from antiphon.domain.ids import Uid, parse_uuid, text_of
-from antiphon.domain.receipts import DELETION_PREFIX, ID_PREFIX
+from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir
+from antiphon.domain.deletions import DETACHED, DETACHING, PURGING, SCRUBBING, WAITING
+from antiphon.domain.errors import InvalidInput
+from antiphon.domain.ids import parse_uuid, text_of
+from antiphon.domain.receipts import DELETION_PREFIX
 
 commands = typer.Typer(help="See what waits to be removed, let it be tried again, or undo it.", no_args_is_help=True)
 
@@ -55,14 +52,11 @@ def list_all(
 ) -> None:
     """List deletions, of each tenant the newest first: those that are not done, unless all are asked for."""
 
-    async def work(store: Store) -> list[Deletion]:
-        overdue = limits.JOB_OVERDUE_SECONDS if is_overdue else None
-        states = () if with_done else _OPEN
-        tenant_ids = await _tenant_ids(store, tenant)
-        return [each for tenant_id in tenant_ids for each in await _all_of(store, tenant_id, states, overdue)]
+    async def work(desk: Desk) -> list[DeletionRow]:
+        return await desk.deletions(() if with_done else _OPEN, is_overdue=is_overdue)
 
-    found = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    items = [described(deletion) for deletion in found]
+    found = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
+    items = [to_builtins(deletion) for deletion in found]
     if not as_json:
         items = [{column: item[column] for column in _COLUMNS} for item in items]
     nothing = "There are no deletions." if with_done else "No deletion waits."
@@ -79,12 +73,13 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a deletion: how far it is, and why it waits."""
+    wanted = _id_of(deletion_id)
 
-    async def work(store: Store) -> Deletion:
-        return await _find(store, tenant, _uid_of(deletion_id))
+    async def work(desk: Desk) -> DeletionRow:
+        return await desk.deletion(wanted)
 
-    deletion = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    show_object(described(deletion), as_json=as_json)
+    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
+    show_object(to_builtins(deletion), as_json=as_json)
 
 
 @commands.command()
@@ -97,13 +92,13 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Let a deletion that waits for its next try run now; its attempts are kept."""
+    wanted = _id_of(deletion_id)
 
-    async def work(store: Store) -> Deletion:
-        deletion = await _find(store, tenant, _uid_of(deletion_id))
-        return await Deletions(store, lambda *_: None, lambda: None).retry(deletion.tenant_id, deletion.id)
+    async def work(desk: Desk) -> DeletionRow:
+        return await desk.retry_deletion(wanted)
 
-    deletion = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    show_object(described(deletion), as_json=as_json)
+    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
+    show_object(to_builtins(deletion), as_json=as_json)
 
 
 @commands.command()
@@ -115,71 +110,19 @@ def undo(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put back all that a deletion has taken, within the undo window of its tenant."""
+    """Put back all that a deletion has taken, within its tenant's undo window; or call off one that still waits."""
+    wanted = _id_of(deletion_id)
 
-    async def work(store: Store) -> Deletion:
-        deletion = await _find(store, tenant, _uid_of(deletion_id))
-        return await Deletions(store, lambda *_: None, lambda: None).undo(deletion.tenant_id, deletion.id)
+    async def work(desk: Desk) -> DeletionRow:
+        return await desk.undo_deletion(wanted)
 
-    deletion = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    show_object(described(deletion), as_json=as_json)
-
-
-async def _all_of(store: Store, tenant_id: Uid, states: Sequence[str], overdue: float | None) -> list[Deletion]:
-    """Every deletion of a tenant in some states (none: in any), newest first, read page by page."""
-    found: list[Deletion] = []
-    while True:
-        before = found[-1].id if found else None
-        page = await store.deletions.list(tenant_id, states, before, limits.PAGE_ITEMS, overdue)
-        found += page
-        if len(page) < limits.PAGE_ITEMS:
-            return found
+    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
+    show_object(to_builtins(deletion), as_json=as_json)
 
 
-async def _tenant_ids(store: Store, tenant: str | None) -> list[Uid]:
-    """The tenant's id, or those of all; with those that are being deleted, which have no name any more."""
-    if tenant is not None:
-        known = parse_uuid(tenant)
-        return [known] if known is not None else [(await Tenants(store).get(tenant)).id]
-    named = [found.id for found in await all_tenants(store)]
-    waiting = [tenant_id for tenant_id, _ in await store.deletions.due()]
-    return list(dict.fromkeys([*named, *waiting]))
-
-
-async def _find(store: Store, tenant: str | None, deletion_id: Uid) -> Deletion:
-    for tenant_id in await _tenant_ids(store, tenant):
-        if deletion := await store.deletions.find(tenant_id, deletion_id):
-            return deletion
-    raise DeletionNotFound("There is no such deletion. That of a tenant which is deleted needs --tenant ID.")
-
-
-def _uid_of(deletion_id: str) -> Uid:
-    uid = parse_uuid(deletion_id.removeprefix(DELETION_PREFIX))
+def _id_of(text: str) -> str:
+    """The id of a deletion as it is written everywhere. Raises InvalidInput."""
+    uid = parse_uuid(text.removeprefix(DELETION_PREFIX))
     if uid is None:
         raise InvalidInput("a deletion's id is `del_` and a UUID", field="deletion_id")
-    return uid
-
-
-def described(deletion: Deletion) -> dict[str, Any]:
-    """A deletion as the commands show it."""
-    is_over = deletion.state in (DONE, UNDONE)
-    removed = sum(deletion.counts.values())
-    age = times.now() - (deletion.undo_until or deletion.requested_at)
-    return {
-        "id": f"{DELETION_PREFIX}{text_of(deletion.id)}",
-        "tenant": text_of(deletion.tenant_id),
-        "kind": deletion.kind,
-        "target": deletion.target_id or deletion.target_digest,
-        "mode": deletion.mode,
-        "reason": deletion.reason,
-        "state": deletion.state,
-        "requested_at": times.text_of(deletion.requested_at),
-        "undo_until": None if deletion.undo_until is None else times.text_of(deletion.undo_until),
-        "removed": removed,
-        "total": removed if is_over else max(removed, deletion.total),
-        "attempts": deletion.attempts,
-        "last_error": deletion.last_error,
-        "next_try_at": None if is_over else times.text_of(deletion.run_after),
-        "overdue": not is_over and age > limits.JOB_OVERDUE_SECONDS * times.SECOND,
-        "receipt": None if deletion.receipt_id is None else f"{ID_PREFIX}{text_of(deletion.receipt_id)}",
-    }
+    return f"{DELETION_PREFIX}{text_of(uid)}"

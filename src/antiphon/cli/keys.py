@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
+from antiphon.cli.desk import Desk, KeyOrder, KeyRow
+from antiphon.cli.desks import with_desk
 from antiphon.cli.output import show_list, show_object
-from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir, with_store
-from antiphon.cli.tenants import all_tenants
-from antiphon.core.keys import Keys
-from antiphon.core.ports import Store
-from antiphon.core.tenants import Tenants
+from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir
 from antiphon.domain import times
-from antiphon.domain.errors import InvalidInput, KeyNotFound
-from antiphon.domain.ids import Uid, parse_uuid
-from antiphon.domain.keys import SCOPES, Key, show_id
+from antiphon.domain.errors import InvalidInput
+from antiphon.domain.ids import parse_uuid
+from antiphon.domain.keys import SCOPES, show_id
 
 commands = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME|ID", help="Whose key it is.", show_default=False)]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", metavar="NAME|ID", help="Whose key it is.", show_default=False)
+]
 
 
 @commands.command()
 def create(
     context: typer.Context,
-    tenant: TenantOption,
+    tenant: TenantOption = None,
     participant: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom the key speaks as; made when new.", show_default=False)
     ] = None,
@@ -57,38 +57,31 @@ def create(
     """Make a key and show it, this once."""
     expires_at = None if expires is None else expiry_of(expires, times.now())
 
-    async def work(store: Store) -> tuple[str, Key, str]:
-        owner = await Tenants(store).get(tenant)
-        return owner.name, *await Keys(store).create(owner.id, participant, scope, session, expires_at, label)
+    order = KeyOrder(participant, scope, session, expires_at, label)
 
-    owner, key, text = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    shown = {
-        "id": show_id(key.id),
-        "tenant": owner,
-        "participant": key.participant_name,
-        "scopes": [key.scope],
-        "key": text,
-    }
+    async def work(desk: Desk) -> tuple[KeyRow, str]:
+        return await desk.create_key(order)
+
+    key, text = with_desk(context, (data_dir, database_url), tenant, work)
+    shown = {"id": key.id, "tenant": key.tenant, "participant": key.participant, "scopes": key.scopes, "key": text}
     show_object(shown, as_json=as_json)
 
 
 @commands.command("list")
 def list_all(
     context: typer.Context,
-    tenant: TenantOption,
+    tenant: TenantOption = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List the keys of a tenant that are not revoked, oldest first."""
 
-    async def work(store: Store) -> tuple[str, list[Key]]:
-        owner = await Tenants(store).get(tenant)
-        return owner.name, await Keys(store).list(owner.id)
+    async def work(desk: Desk) -> tuple[str, list[KeyRow]]:
+        return await desk.tenant_name(), await desk.keys()
 
-    owner, keys = with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
-    items = [_described(owner, key) for key in keys]
-    show_list(items, as_json=as_json, nothing=f"The tenant {owner} has no keys.")
+    owner, keys = with_desk(context, (data_dir, database_url), tenant, work)
+    show_list([to_builtins(key) for key in keys], as_json=as_json, nothing=f"The tenant {owner} has no keys.")
 
 
 @commands.command()
@@ -107,35 +100,11 @@ def revoke(
     if uid is None:
         raise InvalidInput("a key's id is `key_` and a UUID", field="key_id")
 
-    async def work(store: Store) -> None:
-        if tenant is not None:
-            await Keys(store).revoke((await Tenants(store).get(tenant)).id, uid)
-        else:
-            await _revoke_anywhere(store, uid)
+    async def work(desk: Desk) -> None:
+        await desk.revoke_key(show_id(uid))
 
-    with_store(context, {"data_dir": data_dir, "database_url": database_url}, work)
+    with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
     show_object({"id": show_id(uid), "revoked": True}, as_json=as_json)
-
-
-async def _revoke_anywhere(store: Store, key_id: Uid) -> None:
-    for tenant in await all_tenants(store):
-        with contextlib.suppress(KeyNotFound):
-            await Keys(store).revoke(tenant.id, key_id)
-            return
-    raise KeyNotFound
-
-
-def _described(owner: str, key: Key) -> dict[str, Any]:
-    return {
-        "id": show_id(key.id),
-        "tenant": owner,
-        "participant": key.participant_name,
-        "scopes": [key.scope],
-        "session": key.session_id,
-        "label": key.label,
-        "created_at": times.text_of(key.created_at),
-        "expires_at": None if key.expires_at is None else times.text_of(key.expires_at),
-    }
 
 
 def expiry_of(text: str, now: int) -> int:

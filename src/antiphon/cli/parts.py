@@ -15,15 +15,19 @@ import typer
 from antiphon.core.instance import Instance
 from antiphon.core.messages import TokenCounter
 from antiphon.core.ports import Agent, Store
+from antiphon.core.ports.embeddings import Embedder
 from antiphon.core.ports.sandboxes import SandboxProvider
 from antiphon.core.ports.signing import Keyring, Verifier
 from antiphon.core.ports.streams import Streams
 from antiphon.core.ports.webhooks import Sender
 from antiphon.core.turns import ToolsOf
 from antiphon.domain.receipts import SigningKey
-from antiphon.settings import Settings, read_settings
+from antiphon.settings import URL_VARIABLE, Address, BadSetting, Settings, read_settings
 
 T = TypeVar("T")
+
+NOT_ELSEWHERE = f"this is done on the machine itself, not with --url ({URL_VARIABLE})"
+_ADDRESS = "antiphon.address"
 
 Say = Callable[[str], None]
 Message = MutableMapping[str, Any]
@@ -56,10 +60,12 @@ class Parts:
     """Factories. Nothing is opened, imported or asked before one of them is called.
 
     `webhook_secret` is made when there is none, and raises StoreUnavailable when it cannot be kept; `warm_up` gets an
-    agent ready that takes its time, and raises AgentFailed; `install_models` fetches the local model;
+    agent ready that takes its time, and raises AgentFailed; `install_models` fetches the local models;
     `scan_files` searches every file of a data directory for strings, and tells which, where and at which byte;
     `distribute` distributes the tables of the database, or only plans it, and tells of each `table` its `kind`,
-    `statement` and `state` (`already`, `done` or `planned`).
+    `statement` and `state` (`already`, `done` or `planned`);
+    `move` copies the SQLite database of a directory into the PostgreSQL of a URL, and tells of each step the state
+    (`copying`, `checking` or `done`), the table, how many of its rows are done, and how many it has.
     """
 
     start_logs: Callable[[Settings], None]
@@ -68,6 +74,7 @@ class Parts:
     make_agent: Callable[[Settings, Say], Agent]
     make_tools: Callable[[Settings, Store], ToolsOf]
     make_sandboxes: Callable[[Settings], SandboxProvider]
+    make_embedder: Callable[[Settings], Embedder | None]
     make_sender: Callable[[Settings], Sender]
     webhook_secret: Callable[[Settings], str]
     model_name: Callable[[Settings], str]
@@ -80,6 +87,7 @@ class Parts:
     scan_files: Callable[[Path, Sequence[bytes]], list[tuple[int, str, int]]]
     read_public_keys: Callable[[bytes], list[SigningKey]]
     distribute: Callable[[Settings, bool, Callable[[Mapping[str, str]], None]], Coroutine[Any, Any, None]]
+    move: Callable[[Path, str, Callable[[str, str, int, int], None]], Coroutine[Any, Any, None]]
 
 
 def parts_of(context: typer.Context) -> Parts:
@@ -90,8 +98,31 @@ def parts_of(context: typer.Context) -> Parts:
     return parts
 
 
+def remember_address(context: typer.Context, address: Address | None) -> None:
+    """Keep which server elsewhere this run of the program is about."""
+    context.meta[_ADDRESS] = address
+
+
+def address_of(context: typer.Context, overrides: Mapping[str, str | None]) -> Address | None:
+    """The server that is to do it; None: this machine, which an option for it says against ANTIPHON_URL.
+
+    Raises BadSetting when options name both.
+    """
+    address: Address | None = context.meta.get(_ADDRESS)
+    if address is None or all(value is None for value in overrides.values()):
+        return address
+    if address.is_option:
+        raise BadSetting("--data-dir and --database-url are for this machine: they do not go with --url")
+    return None
+
+
 def with_store(context: typer.Context, overrides: Mapping[str, str | None], work: Callable[[Store], Awaitable[T]]) -> T:
-    """What the work gives, done over the store of the settings; a running server does not mind."""
+    """What the work gives, done over the store of the settings; a running server does not mind.
+
+    Raises BadSetting when a server elsewhere is meant.
+    """
+    if address_of(context, overrides) is not None:
+        raise BadSetting(NOT_ELSEWHERE)
     settings = read_settings(os.environ, overrides)
     parts = parts_of(context)
 

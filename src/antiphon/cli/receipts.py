@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
 
+from antiphon.cli.desk import Desk, PublicKeyRow
+from antiphon.cli.desks import with_desk
+from antiphon.cli.local import public_key_row
 from antiphon.cli.output import complain, show_list, show_object
 from antiphon.cli.parts import AsJson, DatabaseUrl, DataDir, Parts, parts_of, with_store
-from antiphon.cli.tenants import all_tenants
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.verify import Fault, Statement, Verdict, Verification
 from antiphon.core.ports import Store
-from antiphon.core.tenants import Tenants
-from antiphon.domain import times
-from antiphon.domain.errors import InvalidInput, NotFound
-from antiphon.domain.ids import Uid, parse_uuid
-from antiphon.domain.receipts import Receipt, SigningKey
+from antiphon.domain.errors import InvalidInput
+from antiphon.domain.receipts import SigningKey, hash_of
 from antiphon.settings import read_settings
-
-T = TypeVar("T")
 
 commands = typer.Typer(help="See and check what proves a deletion.", no_args_is_help=True)
 
-ALGORITHM = "Ed25519"
 STANDARD_INPUT = "-"
 
 TenantOption = Annotated[
@@ -48,10 +44,7 @@ def group() -> None:
 @commands.command("list")
 def list_all(
     context: typer.Context,
-    tenant: Annotated[
-        str,
-        typer.Option(metavar="NAME|ID", help="Whose receipts; the id also when it is deleted.", show_default=False),
-    ],
+    tenant: TenantOption = None,
     as_lines: Annotated[
         bool, typer.Option("--lines", help="Print each as it was signed, a line each, for `verify`.")
     ] = False,
@@ -61,18 +54,17 @@ def list_all(
 ) -> None:
     """List the receipts of a tenant in the order of their chain."""
 
-    async def work(store: Store, receipts: Receipts) -> list[Receipt]:
-        tenant_id = await _tenant_id(store, tenant)
-        return [receipt async for part in receipts.all_of(tenant_id) for receipt in part]
+    async def work(desk: Desk) -> tuple[str, list[str]]:
+        return await desk.tenant_name(), await desk.receipts()
 
-    found = _with_receipts(context, data_dir, database_url, work)
+    owner, found = with_desk(context, (data_dir, database_url), tenant, work)
     if as_lines:
-        for receipt in found:
-            print(receipt.body)
+        for body in found:
+            print(body)
     elif as_json:
-        print(msgspec.json.encode({"items": [msgspec.Raw(receipt.body.encode()) for receipt in found]}).decode())
+        print(msgspec.json.encode({"items": [msgspec.Raw(body.encode()) for body in found]}).decode())
     else:
-        show_list([_row(receipt) for receipt in found], as_json=False, nothing=f"The tenant {tenant} has no receipts.")
+        show_list([_row(body) for body in found], as_json=False, nothing=f"The tenant {owner} has no receipts.")
 
 
 @commands.command()
@@ -86,28 +78,21 @@ def show(
 ) -> None:
     """Show a receipt; with --json exactly as it was signed. Without --tenant all tenants are asked."""
 
-    async def work(store: Store, receipts: Receipts) -> Receipt:
-        if tenant is not None:
-            return await receipts.get(await _tenant_id(store, tenant), receipt_id)
-        for each in await all_tenants(store):
-            try:
-                return await receipts.get(each.id, receipt_id)
-            except NotFound:
-                continue
-        raise NotFound("There is no such receipt. That of a tenant which is deleted needs --tenant ID.")
+    async def work(desk: Desk) -> str:
+        return await desk.receipt(receipt_id)
 
-    receipt = _with_receipts(context, data_dir, database_url, work)
+    body = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
     if as_json:
-        print(receipt.body)
+        print(body)
         return
-    fields: dict[str, Any] = msgspec.to_builtins(_statement_of(receipt.body))
+    fields: dict[str, Any] = msgspec.to_builtins(_statement_of(body))
     counts, target = fields.pop("counts"), fields.pop("target")
     show_object(
         {
             **fields,
             "target": f"{target['kind']} {target['digest']}",
             "counts": [f"{table} {count}" for table, count in sorted(counts.items())],
-            "hash": receipt.hash,
+            "hash": hash_of(body.encode()),
         },
         as_json=False,
     )
@@ -139,14 +124,13 @@ def verify(
             raise typer.BadParameter("with FILE it needs --key, and no --tenant", context)
         verdict = _verify_files(parts_of(context), files, keys, heads or ())
     else:
-        if tenant is None or keys or heads:
+        if keys or heads:
             raise typer.BadParameter("it needs FILE and --key, or --tenant alone", context)
-        wanted = tenant
 
-        async def work(store: Store, receipts: Receipts) -> Verdict:
-            return await receipts.verify(await _tenant_id(store, wanted))
+        async def work(desk: Desk) -> Verdict:
+            return await desk.verify_receipts()
 
-        verdict = _with_receipts(context, data_dir, database_url, work)
+        verdict = with_desk(context, (data_dir, database_url), tenant, work)
     _show_verdict(verdict, as_json=as_json)
 
 
@@ -159,11 +143,11 @@ def list_keys(
 ) -> None:
     """List the public keys of all processes, oldest first."""
 
-    async def work(_store: Store, receipts: Receipts) -> list[SigningKey]:
-        return await receipts.keys()
+    async def work(desk: Desk) -> list[PublicKeyRow]:
+        return await desk.public_keys()
 
-    found = _with_receipts(context, data_dir, database_url, work)
-    show_list([_key_row(key) for key in found], as_json=as_json, nothing="There are no keys yet.")
+    found = with_desk(context, (data_dir, database_url), None, work, needs_tenant=False)
+    show_list([msgspec.to_builtins(key) for key in found], as_json=as_json, nothing="There are no keys yet.")
 
 
 @commands.command("rotate-key")
@@ -174,32 +158,14 @@ def rotate_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a new key for this data directory and remove the private half of the one before."""
-
-    async def work(_store: Store, receipts: Receipts) -> SigningKey:
-        return await receipts.rotate_key()
-
-    show_object(_key_row(_with_receipts(context, data_dir, database_url, work)), as_json=as_json)
-
-
-def _with_receipts(
-    context: typer.Context,
-    data_dir: str | None,
-    database_url: str | None,
-    work: Callable[[Store, Receipts], Awaitable[T]],
-) -> T:
     overrides = {"data_dir": data_dir, "database_url": database_url}
     settings, parts = read_settings(os.environ, overrides), parts_of(context)
 
-    async def run(store: Store) -> T:
-        return await work(store, Receipts(store, parts.make_keyring(settings), parts.make_verifier()))
+    async def work(store: Store) -> SigningKey:
+        return await Receipts(store, parts.make_keyring(settings), parts.make_verifier()).rotate_key()
 
-    return with_store(context, overrides, run)
-
-
-async def _tenant_id(store: Store, text: str) -> Uid:
-    """The tenant of a name or an id. One that is deleted has no name any more, but its receipts are there."""
-    uid = parse_uuid(text)
-    return uid if uid is not None else (await Tenants(store).get(text)).id
+    key = with_store(context, overrides, work)
+    show_object(msgspec.to_builtins(public_key_row(key)), as_json=as_json)
 
 
 def _verify_files(parts: Parts, files: Sequence[str], keys: Sequence[str], heads: Sequence[str]) -> Verdict:
@@ -260,8 +226,8 @@ def _show_verdict(verdict: Verdict, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _row(receipt: Receipt) -> dict[str, Any]:
-    statement = _statement_of(receipt.body)
+def _row(body: str) -> dict[str, Any]:
+    statement = _statement_of(body)
     return {
         "sequence": statement.sequence,
         "id": statement.id,
@@ -270,14 +236,4 @@ def _row(receipt: Receipt) -> dict[str, Any]:
         "bytes": statement.bytes_state,
         "requested_at": statement.requested_at,
         "kid": statement.kid,
-    }
-
-
-def _key_row(key: SigningKey) -> dict[str, Any]:
-    return {
-        "kid": key.kid,
-        "algorithm": ALGORITHM,
-        "public_key": key.public_key,
-        "created_at": times.text_of(key.created_at),
-        "retired_at": None if key.retired_at is None else times.text_of(key.retired_at),
     }

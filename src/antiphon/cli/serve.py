@@ -10,6 +10,17 @@ import typer
 from antiphon.cli.parts import DatabaseUrl, DataDir, parts_of
 from antiphon.settings import check_openness, read_settings
 
+Embeddings = Annotated[
+    str | None, typer.Option(metavar="auto|off", help="Search by meaning [auto].", show_default=False)
+]
+EmbeddingsUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="An OpenAI-compatible server for it [the local model].", show_default=False),
+]
+EmbeddingsModel = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Which model makes its vectors.", show_default=False)
+]
+
 
 def serve(
     context: typer.Context,
@@ -34,9 +45,9 @@ def serve(
     sandbox: Annotated[
         str | None, typer.Option(metavar="on|off", help="Give sessions sandboxes [on].", show_default=False)
     ] = None,
-    embeddings_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="For a later version.", show_default=False)
-    ] = None,
+    embeddings: Embeddings = None,
+    embeddings_url: EmbeddingsUrl = None,
+    embeddings_model: EmbeddingsModel = None,
     auth: Annotated[
         str | None, typer.Option(metavar="on|off", help="off: no keys, on loopback only [on].", show_default=False)
     ] = None,
@@ -46,7 +57,7 @@ def serve(
     ] = None,
     rest_rate_limit: Annotated[
         str | None,
-        typer.Option(metavar="NUMBER", help="Lexicon's REST requests a minute; 0: no limit [100].", show_default=False),
+        typer.Option(metavar="NUMBER", help="Lexicon's and native requests a minute; 0: no limit.", show_default=False),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error [info].", show_default=False)

@@ -188,8 +188,10 @@ async def _open(parts: Parts, settings: Settings, stack: AsyncExitStack) -> tupl
         sender=parts.make_sender(settings),
         webhook_secret=parts.webhook_secret(settings),
         sandboxes=parts.make_sandboxes(settings),
+        embedder=parts.make_embedder(settings),
         has_sandboxes=settings.sandbox == "on",
         has_sandbox_tools=settings.tools == "on",
+        imports_folder=settings.data_dir / "imports",
     )
     await stack.enter_async_context(instance.running())
     return instance, agent

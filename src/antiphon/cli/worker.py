@@ -1,4 +1,4 @@
-"""`antiphon worker`: carry deletions out without serving anything, beside servers or alone."""
+"""`antiphon worker`: carry deletions out, index messages and send webhooks without serving, beside servers or alone."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import typer
 
 from antiphon.cli.parts import DatabaseUrl, DataDir, parts_of
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.indexing import Indexing
 from antiphon.core.sandboxes import Sandboxes
+from antiphon.core.webhooks import Webhooks
 from antiphon.settings import Settings, read_settings
 
 _log = logging.getLogger("antiphon.worker")
 
 
 def worker(context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Carry out deletions until stopped; any number of workers and servers share the queue."""
+    """Carry out deletions, index messages and send webhooks until stopped; workers and servers share the queues."""
     settings = read_settings(os.environ, {"data_dir": data_dir, "database_url": database_url})
     asyncio.run(_work(context, settings))
 
@@ -34,16 +38,26 @@ async def _work(context: typer.Context, settings: Settings) -> None:
         await receipts.start()
         sandboxes = Sandboxes(store, parts.make_sandboxes(settings))
         at_work = Worker(store, receipts, remove_files=sandboxes.remove_files)
-        working = asyncio.create_task(at_work.run())
+        webhooks = Webhooks(store, parts.make_sender(settings), parts.webhook_secret(settings))
+        indexing = Indexing(store, [store.search])
+        working = asyncio.create_task(_do_all(at_work.run, indexing.run, webhooks.run))
         _stop_at_signals(working)
         typer.echo("ready")
         await asyncio.wait([working])
         await at_work.release()
+        await webhooks.release()
         if not working.cancelled():
             await working
     finally:
         await store.close()
     _log.info("stopped")
+
+
+async def _do_all(*works: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """All of it side by side; what breaks one ends the others."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work())
 
 
 def _stop_at_signals(working: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon.core.ports import Slice, Store
+from antiphon.core.ports import Choice, Slice, Store
 from antiphon.domain import ids, limits, texts
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import ChatNotFound, InvalidInput
@@ -16,7 +16,9 @@ class Chats:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def create(self, tenant_id: Uid, session: Session, chat_id: str | None = None) -> tuple[Chat, bool]:
+    async def create(
+        self, tenant_id: Uid, session: Session, chat_id: str | None = None, title: str = DEFAULT_TITLE
+    ) -> tuple[Chat, bool]:
         """A chat in a `multi` session, and whether it was made now; safe to repeat with an id of the client's.
 
         Raises InvalidInput for an impossible id, ChatIdTaken when it names a chat of another session, SessionNotFound
@@ -26,7 +28,7 @@ class Chats:
             chat_id = ids.new_public_id()
         elif not texts.is_client_id(chat_id):
             raise InvalidInput("a chat's id is 1 to 512 characters", field="id")
-        return await self._store.chats.create(tenant_id, session.key, session.owner_id, chat_id, DEFAULT_TITLE, None)
+        return await self._store.chats.create(tenant_id, session.key, session.owner_id, chat_id, title, None)
 
     async def create_single(
         self, tenant_id: Uid, owner_name: str, title: str | None, metadata: str
@@ -101,6 +103,15 @@ class Chats:
         a `multi` session, and SessionIdTaken.
         """
         return await self._store.chats.put_single(tenant_id, owner_id, chat_id, title, artist_id)
+
+    async def page(self, tenant_id: Uid, choice: Choice, before: Uid | None, limit: int) -> list[Chat]:
+        """Chats, the newest first, that were made before the one of that key."""
+        return await self._store.pages.chats(tenant_id, choice, before, limit)
+
+    async def rename(self, tenant_id: Uid, chat: Chat, title: str, *, if_unchanged: bool) -> Chat:
+        """Give a chat another title. Raises ChatNotFound, and VersionChanged when it is asked."""
+        seen_at = chat.updated_at if if_unchanged else None
+        return await self._store.chats.change(tenant_id, chat.key, title, None, seen_at)
 
     async def change(self, tenant_id: Uid, chat: Chat, title: str | None = None, model: str | None = None) -> Chat:
         """Change title and model where given; `updated_at` moves in any case. Raises ChatNotFound."""

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from antiphon.core.history import utterances_of_messages
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, TextDelta, Utterance
+from antiphon.core.tenants import Tenants
 from antiphon.domain import limits, texts
 from antiphon.domain.chats import Chat
 from antiphon.domain.errors import AgentFailed
@@ -23,8 +24,9 @@ _REQUEST = (
 class Compactions:
     """The verb of compaction; it stores nothing."""
 
-    def __init__(self, messages: Messages, agent: Agent) -> None:
+    def __init__(self, messages: Messages, agent: Agent, tenants: Tenants) -> None:
         self._messages = messages
+        self._tenants = tenants
         self._agent = agent
 
     async def compact(self, tenant_id: Uid, chat: Chat, request: str | None = None) -> str:
@@ -36,10 +38,11 @@ class Compactions:
         if not newest:
             return ""
         history = [*utterances_of_messages(newest), Utterance(USER, request or _REQUEST)]
+        model = chat.model or (await self._tenants.settings(tenant_id)).model
         try:
             async with (
                 asyncio.timeout(limits.COMPACTION_SECONDS),
-                aclosing(self._agent.run_turn(history, (), chat.model)) as events,
+                aclosing(self._agent.run_turn(history, (), model)) as events,
             ):
                 pieces = [event.text async for event in events if isinstance(event, TextDelta)]
         except TimeoutError:

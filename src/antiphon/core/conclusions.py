@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from antiphon.core.embeddings import Embeddings
+from antiphon.core.fusion import fuse
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Slice, Store
 from antiphon.core.search import rank_of
@@ -22,9 +24,10 @@ _LINES = msgspec.json.Decoder(list[str])
 class Conclusions:
     """The verbs of conclusions and cards."""
 
-    def __init__(self, store: Store, counter: Messages) -> None:
+    def __init__(self, store: Store, counter: Messages, embeddings: Embeddings) -> None:
         self._store = store
         self._counter = counter
+        self._embeddings = embeddings
 
     async def create(self, tenant_id: Uid, drafts: Sequence[ConclusionDraft]) -> list[Conclusion]:
         """Store conclusions, all or none. Raises InvalidInput, ParticipantNotFound and SessionNotFound."""
@@ -34,15 +37,35 @@ class Conclusions:
                 raise InvalidInput(
                     f"a conclusion has at most {limits.HONCHO_CONCLUSION_TOKENS} tokens", field="content"
                 )
-        return await self._store.conclusions.create(tenant_id, drafts)
+        made = await self._store.conclusions.create(tenant_id, drafts)
+        self._embeddings.wake()
+        return made
 
-    async def query(self, tenant_id: Uid, tenant_name: str, query: str, wanted: Filter, limit: int) -> list[Conclusion]:
-        """Those that fit a query best, of the newest HONCHO_SEARCH_CANDIDATES that the filter lets through."""
+    async def query(
+        self,
+        tenant_id: Uid,
+        tenant_name: str,
+        query: str,
+        wanted: Filter,
+        limit: int,
+        distance_max: float | None = None,
+    ) -> list[Conclusion]:
+        """Those that fit a query best, of the newest HONCHO_SEARCH_CANDIDATES that the filter lets through.
+
+        Where there are embeddings, those that mean nearly the same too, and none of which it is known that they are
+        further away than `distance_max` (a cosine distance).
+        """
         newest = Slice(0, limits.HONCHO_SEARCH_CANDIDATES, is_reversed=True)
         found, _ = await self._store.conclusions.list(tenant_id, tenant_name, wanted, newest)
-        ranked = [(rank_of(one.content, query.strip()), one) for one in found]
+        ranked = [(rank, one) for one in found if (rank := rank_of(one.content, query.strip()))]
         ranked.sort(key=lambda pair: -pair[0])
-        return [one for rank, one in ranked if rank][:limit]
+        measured = await self._embeddings.conclusions(tenant_id, tenant_name, wanted, query, limits.VECTOR_HITS)
+        most = limits.VECTOR_DISTANCE if distance_max is None else distance_max
+        near = [one for one, distance in measured if distance <= most]
+        far = {one.id for one, distance in measured if distance_max is not None and distance > distance_max}
+        hits = {one.id: one for one in [*near, *(one for _, one in ranked)]}
+        best = fuse([[one.id for _, one in ranked if one.id not in far], [one.id for one in near]])
+        return [hits[key] for key in best[:limit]]
 
     async def delete(self, tenant_id: Uid, conclusion_id: str) -> bool:
         """Remove a conclusion for good; whether it was there."""

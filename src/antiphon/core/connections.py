@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from antiphon.core.faults import describe
 from antiphon.core.ports import Store
 from antiphon.domain import limits
-from antiphon.domain.connections import Connection
-from antiphon.domain.errors import AntiphonError, ChatNotFound, ConnectionNotFound, StoreError
+from antiphon.domain.connections import Connection, Presence
+from antiphon.domain.errors import (
+    AntiphonError,
+    ChatNotFound,
+    ConnectionDismissed,
+    ConnectionNotFound,
+    StoreError,
+)
 from antiphon.domain.ids import Uid, new_uid7
 
 Closer = Callable[[AntiphonError], None]
-"""Called once when a connection is lost: with ChatNotFound when its chat was deleted, else with ConnectionNotFound."""
+"""Called once when a connection is lost: with ChatNotFound when its chat was deleted, with ConnectionDismissed when
+somebody closed it, else with ConnectionNotFound."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +104,36 @@ class Connections:
             if connection.chat_key in gone and (on_lost := self._forget(connection)):
                 on_lost(ChatNotFound())
 
+    async def find(self, tenant_id: Uid, connection_id: Uid) -> Presence | None:
+        """The live socket of that id, in whichever process."""
+        return await self._store.connections.find(tenant_id, connection_id)
+
+    async def list(self, tenant_id: Uid, chat_key: Uid, after: Uid | None, limit: int) -> list[Presence]:
+        """The live sockets of a chat, of all processes, in order of opening, behind that one."""
+        return await self._store.connections.list(tenant_id, chat_key, after, limit)
+
+    async def counts(self, tenant_id: Uid, chat_keys: Sequence[Uid]) -> dict[Uid, int]:
+        """How many live sockets each of these chats has; those without any are left out."""
+        return await self._store.connections.counts(tenant_id, chat_keys)
+
+    async def dismiss(self, tenant_id: Uid, connection_id: Uid) -> None:
+        """Close a socket, in whichever process. Raises ConnectionNotFound.
+
+        From here on nothing is stored for it. This process tells it at once, another one when it renews its leases.
+        """
+        await self._store.connections.dismiss(tenant_id, connection_id)
+        held, _ = self._open.get(tenant_id, {}).get(connection_id, (None, None))
+        if held is not None and (on_lost := self._forget(held)):
+            on_lost(ConnectionDismissed())
+
+    async def why_lost(self, connection: Connection) -> AntiphonError:
+        """Why a socket has no lease any more."""
+        if await self._store.chats.find_by_key(connection.tenant_id, connection.chat_key) is None:
+            return ChatNotFound()
+        if await self._store.connections.was_dismissed(connection.tenant_id, connection.id):
+            return ConnectionDismissed()
+        return ConnectionNotFound()
+
     async def renew(self) -> None:
         """Extend the leases of this process, one statement a tenant, and give up the sockets whose lease is gone.
 
@@ -123,9 +160,9 @@ class Connections:
         for connection_id, (connection, _) in mine.items():
             if connection_id in held:
                 continue
-            chat = await self._store.chats.find_by_key(tenant_id, connection.chat_key)
+            reason = await self.why_lost(connection)
             if on_lost := self._forget(connection):
-                on_lost(ChatNotFound() if chat is None else ConnectionNotFound())
+                on_lost(reason)
         await self._close_unknown(tenant_id, held)
 
     async def _close_unknown(self, tenant_id: Uid, held: set[Uid]) -> None:

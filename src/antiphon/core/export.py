@@ -18,6 +18,7 @@ from antiphon.domain.chats import Chat
 from antiphon.domain.deletions import CHAT, SESSION
 from antiphon.domain.errors import ChatNotFound, InvalidInput
 from antiphon.domain.ids import Uid
+from antiphon.domain.imports import ImportedMember
 from antiphon.domain.messages import Message
 from antiphon.domain.sessions import Session
 
@@ -36,7 +37,7 @@ class Exports:
 
         Raises ChatNotFound when it is deleted before the end, and what `finish` raises.
         """
-        return self._file(tenant_id, form, CHAT, chat.id, [chat], b"", finish)
+        return self._file(tenant_id, form, form.head(CHAT, chat.id, times.now()), [chat], None, finish)
 
     async def session(self, tenant_id: Uid, session: Session, form: Form) -> AsyncGenerator[bytes]:
         """A session with all its chats, in order of making; one that is deleted before its turn comes is left out.
@@ -45,32 +46,59 @@ class Exports:
         """
         owner = await self._store.participants.find_by_id(tenant_id, session.owner_id)
         chats = await self._store.chats.list_of_session(tenant_id, session.key)
-        head = form.session(session, owner.name if owner else "")
-        return self._file(tenant_id, form, SESSION, session.id, chats, head, None)
+        head = form.head(SESSION, session.id, times.now()) + form.session(session, owner.name if owner else "")
+        return self._file(tenant_id, form, head, chats, session, None)
 
     async def _file(
-        self, tenant_id: Uid, form: Form, kind: str, name: str, chats: list[Chat], head: bytes, finish: Finish | None
+        self, tenant_id: Uid, form: Form, head: bytes, chats: list[Chat], session: Session | None, finish: Finish | None
     ) -> AsyncGenerator[bytes]:
-        digest, count = hashlib.sha256(), 0
-        piece = form.head(kind, name, times.now()) + head
+        digest, count, piece = hashlib.sha256(), 0, head
+        if session is not None and form.is_complete:
+            async for members in self._members(tenant_id, session):
+                piece += form.members(members)
+                digest.update(piece)
+                yield piece
+                piece = b""
         for chat in chats:
             is_begun = False
             try:
                 async for page in self._pages(tenant_id, chat):
-                    piece += b"" if is_begun else form.chat(chat)
-                    piece += b"".join([form.message(message) for message in page])
+                    piece += b"" if is_begun else await self._open_chat(tenant_id, form, chat)
+                    piece += await self._messages(tenant_id, form, chat, page)
                     is_begun, count = True, count + len(page)
                     digest.update(piece)
                     yield piece
                     piece = b""
             except ChatNotFound:
-                if is_begun or kind == CHAT:
+                if is_begun or session is None:
                     raise
         piece += form.close()
         digest.update(piece)
         yield piece
         said = {} if finish is None else await finish()
         yield form.end({"end": True, "messages": count, "sha256": digest.hexdigest(), **said})
+
+    async def _members(self, tenant_id: Uid, session: Session) -> AsyncGenerator[list[ImportedMember]]:
+        offset = 0
+        while page := await self._store.imports.members(tenant_id, session.key, offset, limits.EXPORT_PAGE_MESSAGES):
+            yield page
+            offset += len(page)
+
+    async def _open_chat(self, tenant_id: Uid, form: Form, chat: Chat) -> bytes:
+        """What stands before the messages of a chat: as many read marks as there are people who read it."""
+        piece, offset = form.chat(chat), 0
+        while form.is_complete and (
+            page := await self._store.imports.reads(tenant_id, chat.key, offset, limits.EXPORT_PAGE_MESSAGES)
+        ):
+            piece += form.reads(page)
+            offset += len(page)
+        return piece
+
+    async def _messages(self, tenant_id: Uid, form: Form, chat: Chat, page: list[Message]) -> bytes:
+        quiet: set[Uid] = set()
+        if form.is_complete and page:
+            quiet = await self._store.imports.quiet(tenant_id, chat.key, [message.id for message in page])
+        return b"".join([form.message(message, is_quiet=message.id in quiet) for message in page])
 
     async def _pages(self, tenant_id: Uid, chat: Chat) -> AsyncGenerator[list[Message]]:
         """The messages of a chat; the first page is given also when it is empty."""

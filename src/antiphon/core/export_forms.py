@@ -6,6 +6,7 @@ without it was cut.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from antiphon.domain import times
 from antiphon.domain.chats import Chat
 from antiphon.domain.ids import text_of
+from antiphon.domain.imports import ImportedMember, ImportedRead
 from antiphon.domain.messages import Message
 from antiphon.domain.sessions import Session
 
@@ -23,9 +25,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Form(Protocol):
-    """Writes one export, from its head to its last line; made anew for each. `media_type` is that of the whole."""
+    """Writes one export, from its head to its last line; made anew for each.
+
+    `media_type` is that of the whole; `is_complete` that it holds all that an import needs.
+    """
 
     media_type: str
+    is_complete: bool
 
     def head(self, kind: str, name: str, moment: int) -> bytes:
         """What is exported (`chat` or `session`, and its id), and when."""
@@ -39,7 +45,15 @@ class Form(Protocol):
         """The chat whose messages follow."""
         ...
 
-    def message(self, message: Message) -> bytes:
+    def members(self, members: Sequence[ImportedMember]) -> bytes:
+        """Some places of the session, before its chats."""
+        ...
+
+    def reads(self, reads: Sequence[ImportedRead]) -> bytes:
+        """Some read marks of the chat, before its messages."""
+        ...
+
+    def message(self, message: Message, *, is_quiet: bool) -> bytes:
         """The next message of the chat."""
         ...
 
@@ -56,6 +70,7 @@ class JsonLines:
     """A JSON object a line, each with its `type`; the last one has `end`."""
 
     media_type = "application/x-ndjson"
+    is_complete = True
 
     def head(self, kind: str, name: str, moment: int) -> bytes:
         """See the protocol."""
@@ -69,9 +84,19 @@ class JsonLines:
         """See the protocol."""
         return _line({"type": "chat", **_chat(chat)})
 
-    def message(self, message: Message) -> bytes:
+    def members(self, members: Sequence[ImportedMember]) -> bytes:
         """See the protocol."""
-        return _line({"type": "message", **_message(message)})
+        return b"".join([_line({"type": "member", **_member(member)}) for member in members])
+
+    def reads(self, reads: Sequence[ImportedRead]) -> bytes:
+        """See the protocol."""
+        lines = [{"type": "read", "participant": read.name, "read_at": times.text_of(read.read_at)} for read in reads]
+        return b"".join(map(_line, lines))
+
+    def message(self, message: Message, *, is_quiet: bool) -> bytes:
+        """See the protocol."""
+        text = None if message.parts is None else message.text
+        return _line({"type": "message", **_message(message), "text": text, "quiet": is_quiet})
 
     def close(self) -> bytes:
         """See the protocol."""
@@ -86,6 +111,7 @@ class Json:
     """One JSON object; its last field, on a line of its own, is `end`."""
 
     media_type = "application/json"
+    is_complete = False
 
     def __init__(self) -> None:
         self._before_chat, self._before_message = b"", b""
@@ -104,7 +130,15 @@ class Json:
         before, self._before_chat, self._before_message = self._before_chat, b"]},", b"\n"
         return b'%b\n%b,"messages":[' % (before, _encode(_chat(chat))[:-1])
 
-    def message(self, message: Message) -> bytes:
+    def members(self, members: Sequence[ImportedMember]) -> bytes:
+        """See the protocol."""
+        return b""
+
+    def reads(self, reads: Sequence[ImportedRead]) -> bytes:
+        """See the protocol."""
+        return b""
+
+    def message(self, message: Message, *, is_quiet: bool) -> bytes:
         """See the protocol."""
         before, self._before_message = self._before_message, b",\n"
         return before + _encode(_message(message))
@@ -122,6 +156,7 @@ class Markdown:
     """For reading: what was said stands as quotations, so that nothing in it is taken for a heading or for the end."""
 
     media_type = "text/markdown; charset=utf-8"
+    is_complete = False
 
     def head(self, kind: str, name: str, moment: int) -> bytes:
         """See the protocol."""
@@ -136,7 +171,15 @@ class Markdown:
         of = f"Chat {_code(chat.id)} of {_code(chat.owner_name)}, since {times.text_of(chat.created_at)}."
         return f"## {_one_line(chat.title)}\n\n{of}\n\n".encode()
 
-    def message(self, message: Message) -> bytes:
+    def members(self, members: Sequence[ImportedMember]) -> bytes:
+        """See the protocol."""
+        return b""
+
+    def reads(self, reads: Sequence[ImportedRead]) -> bytes:
+        """See the protocol."""
+        return b""
+
+    def message(self, message: Message, *, is_quiet: bool) -> bytes:
         """See the protocol."""
         said = "\n".join(f"> {line}" for line in [*message.text.splitlines(), *_other_parts(message)])
         when = times.text_of(message.created_at)
@@ -190,6 +233,19 @@ def _chat(chat: Chat) -> dict[str, Any]:
         "metadata": msgspec.Raw(chat.metadata.encode()),
         "created_at": times.text_of(chat.created_at),
         "updated_at": times.text_of(chat.updated_at),
+    }
+
+
+def _member(member: ImportedMember) -> dict[str, Any]:
+    return {
+        "kind": member.kind,
+        "participant": member.name,
+        "metadata": msgspec.Raw(member.metadata.encode()),
+        "configuration": msgspec.Raw(member.configuration.encode()),
+        "observe_me": member.observe_me,
+        "observe_others": member.observe_others,
+        "joined_at": times.text_of(member.joined_at),
+        "left_at": None if member.left_at is None else times.text_of(member.left_at),
     }
 
 

@@ -12,6 +12,7 @@ from antiphon.domain.answers import CANCELLED
 from antiphon.domain.messages import ASSISTANT, Message
 
 TOOL = "tool"
+SYSTEM = "system"
 
 _TOOL_PREFIX = "tool-"
 _DYNAMIC = "dynamic-tool"
@@ -27,6 +28,13 @@ def utterances_of_messages(messages: Sequence[Message]) -> list[Utterance]:
         else:
             said += utterances_of_parts(message.role, msgspec.json.decode(message.parts))
     return said
+
+
+def prompted(history: Sequence[Utterance], prompt: str | None) -> Sequence[Utterance]:
+    """A history with the tenant's prompt before it, unless somebody has given one with it."""
+    if prompt is None or any(said.role == SYSTEM for said in history):
+        return history
+    return [Utterance(SYSTEM, prompt), *history]
 
 
 def utterances_of_parts(role: str, parts: Sequence[Any]) -> list[Utterance]:

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from antiphon.core.chats import Chats
 from antiphon.core.compaction import Compactions
@@ -15,12 +16,17 @@ from antiphon.core.connections import Connections
 from antiphon.core.deletion.engine import Deletions
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.embeddings import Embeddings
 from antiphon.core.export import Exports
 from antiphon.core.faults import describe
+from antiphon.core.idempotency import Idempotency
+from antiphon.core.imports import Imports
+from antiphon.core.indexing import Indexing
 from antiphon.core.keys import Keys
 from antiphon.core.messages import Messages, TokenCounter
 from antiphon.core.participants import Participants
 from antiphon.core.ports import Agent, Store, Tool
+from antiphon.core.ports.embeddings import Embedder
 from antiphon.core.ports.sandboxes import SandboxProvider
 from antiphon.core.ports.streams import Streams
 from antiphon.core.ports.webhooks import Sender
@@ -46,9 +52,10 @@ def no_tools(_tenant_id: Uid, _chat_key: Uid) -> Sequence[Tool]:
 class Instance:
     """The verbs of one Antiphon over a store, an agent with its tools, and live streams.
 
-    `default_model` is the name shown for chats without one. `everybody` is set while authentication is off: then every
-    request is that principal's. Without a `sender` webhooks are kept and nothing is sent from this process;
-    `webhook_secret` is what their secrets are made from, without it one that nobody knows afterwards.
+    `default_model` is the name shown for chats without one, in tenants without one. `everybody` is set while
+    authentication is off: then every request is that principal's. Without a `sender` webhooks are kept and nothing is
+    sent from this process; `webhook_secret` is what their secrets are made from, without it one that nobody knows
+    afterwards. Without an `embedder` searches are full text.
     """
 
     def __init__(
@@ -63,9 +70,11 @@ class Instance:
         sender: Sender | None = None,
         webhook_secret: str | None = None,
         sandboxes: SandboxProvider | None = None,
+        embedder: Embedder | None = None,
         *,
         has_sandboxes: bool = True,
         has_sandbox_tools: bool = True,
+        imports_folder: Path | None = None,
     ) -> None:
         self.store = store
         self.agent = agent
@@ -74,11 +83,14 @@ class Instance:
         self.tenants = Tenants(store)
         self.keys = Keys(store)
         self.tickets = Tickets(store)
+        self.idempotency = Idempotency(store)
         self.participants = Participants(store)
         self.sessions = Sessions(store)
         self.chats = Chats(store)
         self.messages = Messages(store, count_tokens)
-        self.conclusions = Conclusions(store, self.messages)
+        self.embeddings = Embeddings(store, embedder)
+        self.conclusions = Conclusions(store, self.messages, self.embeddings)
+        self.indexing = Indexing(store, [store.search, self.embeddings] if embedder else [store.search])
         self.lists = store.lists
         self.members = store.members
         self.connections = Connections(store)
@@ -86,12 +98,17 @@ class Instance:
         self.sandboxes = Sandboxes(store, sandboxes, is_on=has_sandboxes, offers_tools=has_sandbox_tools)
         self.worker = Worker(store, receipts, remove_files=self.sandboxes.remove_files)
         self.streams = streams
-        self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter)
+        self.turns = Turns(store, self.messages, agent, streams, tools_of, self.sandboxes.enter, self.tenants)
         self.deletions = Deletions(store, self._lose_chats, self.worker.wake)
         self.exports = Exports(store)
-        self.replies = Replies(store, self.messages, agent)
-        self.compactions = Compactions(self.messages, agent)
+        self.imports = Imports(store, imports_folder)
+        self.replies = Replies(store, self.messages, agent, tenants=self.tenants)
+        self.compactions = Compactions(self.messages, agent, self.tenants)
         self.webhooks = Webhooks(store, sender, webhook_secret or secrets.token_urlsafe())
+
+    async def model_of(self, tenant_id: Uid) -> str:
+        """The name shown in a tenant for chats without a model of their own."""
+        return (await self.tenants.settings(tenant_id)).model or self.default_model
 
     def _lose_chats(self, tenant_id: Uid, chat_keys: tuple[Uid, ...]) -> None:
         """Close what is live on chats that are gone, in this process."""
@@ -116,6 +133,10 @@ class Instance:
                 ("followers", self.streams.keep_watch),
                 ("webhooks", self.webhooks.run),
                 ("sandboxes", self.sandboxes.run),
+                ("imports", self.imports.run),
+                ("embeddings", self.embeddings.run),
+                ("indexing", self.indexing.run),
+                ("kept answers", self.idempotency.keep_swept),
             )
         ]
         try:
@@ -129,6 +150,8 @@ class Instance:
             await self.connections.close_all()
             await self.worker.release()
             await self.webhooks.release()
+            await self.imports.release()
+            await self.embeddings.close()
             await self.streams.close()
 
 

@@ -13,6 +13,7 @@ from antiphon.domain import limits, participants, texts, times
 from antiphon.domain.errors import (
     AuthenticationFailed,
     InvalidInput,
+    KeyNotFound,
     StoreError,
     TenantNotFound,
 )
@@ -161,6 +162,17 @@ class Keys:
         first = tenants[0]
         who, _ = await self._store.participants.ensure(first.id, participants.PEER, participants.DEFAULT_USER_NAME)
         return Principal(first.id, first.name, first.agent_name, credential.ADMIN, who.id, who.name)
+
+    async def get(self, tenant_id: Uid, key_id: Uid) -> Key:
+        """The key of that id, unless it is revoked. Raises KeyNotFound."""
+        key = await self._store.keys.find(tenant_id, key_id)
+        if key is None:
+            raise KeyNotFound
+        return key
+
+    async def page(self, tenant_id: Uid, after: Uid | None, limit: int) -> list[Key]:
+        """Keys that are not revoked, in order of making, behind the one of that id."""
+        return await self._store.pages.keys(tenant_id, after, limit)
 
     async def list(self, tenant_id: Uid) -> list[Key]:
         """The keys of a tenant that are not revoked, oldest first."""

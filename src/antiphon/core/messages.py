@@ -9,7 +9,7 @@ import msgspec
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import ids, limits, texts
-from antiphon.domain.errors import InvalidInput, MessageNotFound
+from antiphon.domain.errors import InvalidInput, MessageIdTaken, MessageNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Draft, Message, Page
 
@@ -27,15 +27,20 @@ class Messages:
         self._count_tokens = count_tokens
 
     async def append(
-        self, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft], connection_id: Uid | None = None
+        self,
+        tenant_id: Uid,
+        chat_key: Uid,
+        drafts: Sequence[Draft],
+        connection_id: Uid | None = None,
+        messages_max: int = limits.MESSAGES_PER_APPEND,
     ) -> list[Message]:
         """Count tokens and store the drafts in order, all or none; durable on return.
 
         With a connection its lease is checked in the same transaction. Raises InvalidInput for more than
-        MESSAGES_PER_APPEND, ChatNotFound, ConnectionNotFound, ChatFull.
+        `messages_max`, ChatNotFound, ConnectionNotFound, ChatFull.
         """
-        if not 0 < len(drafts) <= limits.MESSAGES_PER_APPEND:
-            raise InvalidInput(f"1 to {limits.MESSAGES_PER_APPEND} messages at a time", field="messages")
+        if not 0 < len(drafts) <= messages_max:
+            raise InvalidInput(f"1 to {messages_max} messages at a time", field="messages")
         counted = await self._counted(drafts)
         return await self._store.messages.append(tenant_id, chat_key, counted, connection_id)
 
@@ -55,6 +60,10 @@ class Messages:
     async def page(self, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
         """A part of the chat's messages in order, and how many there are, from one snapshot. Raises ChatNotFound."""
         return await self._store.messages.page(tenant_id, chat_key, part)
+
+    async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
+        """The same of the only chat of a `single` session. Raises ChatNotFound."""
+        return await self._store.messages.page_of_single(tenant_id, session_id, part)
 
     async def all(self, tenant_id: Uid, chat_key: Uid) -> list[Message]:
         """Every message of a chat in order, read page by page. Raises ChatNotFound."""
@@ -81,6 +90,46 @@ class Messages:
         if message is None and (uid := ids.parse_message_id(shown_id)) is not None:
             message = await self._store.messages.find(tenant_id, chat_key, uid)
         return message
+
+    async def span(
+        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, *, is_reversed: bool = False
+    ) -> list[Message]:
+        """The messages from sequence `first` to `last`, or back from the last: at most `limit`, at least one if any.
+
+        Of NATIVE_PAGE_CHARACTERS in all, but for a single one that is longer. Raises ChatNotFound.
+        """
+        characters = limits.NATIVE_PAGE_CHARACTERS
+        return await self._store.messages.span(
+            tenant_id, chat_key, first, last, limit, characters, is_reversed=is_reversed
+        )
+
+    async def append_new(self, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft]) -> list[tuple[Message, bool]]:
+        """The message of each draft, and whether it was made now: one whose client id is there already is that one.
+
+        All that are new are stored together, or none. No two drafts may have the same client id. Raises as `append`.
+        """
+        there: dict[str, Message] = {}
+        for _ in range(limits.MESSAGES_PER_APPEND):  # each round but the last finds one more, or one has been deleted
+            missing = [draft for draft in drafts if draft.client_id is None or draft.client_id not in there]
+            try:
+                made = iter(await self.append(tenant_id, chat_key, missing) if missing else ())
+            except MessageIdTaken:
+                there |= await self._find_all(tenant_id, chat_key, missing)
+                continue
+            new = {id(draft) for draft in missing}
+            return [
+                (next(made), True) if id(draft) in new else (there[draft.client_id or ""], False) for draft in drafts
+            ]
+        raise MessageIdTaken
+
+    async def _find_all(self, tenant_id: Uid, chat_key: Uid, drafts: Sequence[Draft]) -> dict[str, Message]:
+        """Those that are there of the drafts' client ids."""
+        found = {}
+        for client_id in {draft.client_id for draft in drafts if draft.client_id is not None}:
+            message = await self._store.messages.find_by_client_id(tenant_id, chat_key, client_id)
+            if message is not None:
+                found[client_id] = message
+        return found
 
     async def latest(self, tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
         """The newest messages of a chat, oldest of them first. Raises ChatNotFound."""

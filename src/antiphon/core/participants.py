@@ -38,6 +38,14 @@ class Participants:
         """The participant of that id."""
         return await self._store.participants.find_by_id(tenant_id, participant_id)
 
+    async def page(
+        self, tenant_id: Uid, kind: str | None, name: str | None, after: Uid | None, limit: int
+    ) -> list[Participant]:
+        """Participants of a kind and a name, or (None) of any, in order of making, behind the one of that id."""
+        if name is not None and not texts.is_storable(name):
+            return []
+        return await self._store.pages.participants(tenant_id, kind, name, after, limit)
+
     async def list(self, tenant_id: Uid, part: Slice) -> tuple[list[Participant], int]:
         """A part of the participants in order of making, and how many there are."""
         return await self._store.participants.list(tenant_id, PEER, part)

@@ -11,8 +11,10 @@ from contextlib import aclosing
 
 import msgspec
 
+from antiphon.core.history import prompted
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, AgentEvent, Finished, Store, TextDelta, Utterance
+from antiphon.core.tenants import Tenants
 from antiphon.domain import limits, texts
 from antiphon.domain.connections import Connection
 from antiphon.domain.errors import AgentFailed
@@ -22,7 +24,8 @@ from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
 class Replies:
     """The verbs of attended turns.
 
-    `silence_seconds` is how long the agent may say nothing before it counts as failed, whatever its own limits are.
+    `silence_seconds` is how long the agent may say nothing before it counts as failed, whatever its own limits are;
+    `tenants` remembers what the tenants have set.
     """
 
     def __init__(
@@ -31,11 +34,13 @@ class Replies:
         messages: Messages,
         agent: Agent,
         silence_seconds: float = limits.MODEL_SILENCE_SECONDS,
+        tenants: Tenants | None = None,
     ) -> None:
         self._store = store
         self._messages = messages
         self._agent = agent
         self._silence_seconds = silence_seconds
+        self._tenants = tenants or Tenants(store)
 
     async def ask(self, connection: Connection, text: str, metadata: str) -> Message:
         """Store what the person at the socket said; durable on return.
@@ -46,19 +51,19 @@ class Replies:
             connection, Draft(author=connection.participant_name, role=USER, text=text, metadata=metadata)
         )
 
-    async def answer(
-        self, connection: Connection, agent_name: str, model: str | None = None
-    ) -> AsyncGenerator[str | Message, None]:
+    async def answer(self, connection: Connection, model: str | None = None) -> AsyncGenerator[str | Message, None]:
         """The agent's answer to the chat as it stands: pieces of text (none empty) and, last, the stored message.
 
-        The pieces joined are the message's text. Closing the iterator early stops the model and stores nothing. Raises
-        AgentFailed, also for an answer that is blank or has no end, ChatNotFound, ConnectionNotFound and ChatFull.
+        The prompt, the agent's name and, unless one is given, the model are the tenant's. The pieces joined are the
+        message's text. Closing the iterator early stops the model and stores nothing. Raises AgentFailed, also for an
+        answer that is blank or has no end, ChatNotFound, ConnectionNotFound and ChatFull.
         """
         history = await self._messages.history(connection.tenant_id, connection.chat_key)
-        said = [Utterance(message.role, message.text) for message in history]
+        tenant = await self._tenants.settings(connection.tenant_id)
+        said = prompted([Utterance(message.role, message.text) for message in history], tenant.system_prompt)
         pieces: list[str] = []
         end: Finished | None = None
-        async with aclosing(self._agent.run_turn(said, (), model)) as events:
+        async with aclosing(self._agent.run_turn(said, (), model or tenant.model)) as events:
             while (event := await self._next(events)) is not None:
                 if isinstance(event, Finished):
                     end = event
@@ -69,7 +74,8 @@ class Replies:
         if end is None or not text.strip():
             raise AgentFailed
         metadata = msgspec.json.encode({"model": end.model, "tokens_used": end.tokens_used}).decode()
-        yield await self._append(connection, Draft(author=agent_name, role=ASSISTANT, text=text, metadata=metadata))
+        draft = Draft(author=tenant.agent_name, role=ASSISTANT, text=text, metadata=metadata)
+        yield await self._append(connection, draft)
 
     async def _next(self, events: AsyncGenerator[AgentEvent, None]) -> AgentEvent | None:
         """What the agent says next; None at its end. Raises AgentFailed when it says nothing for too long."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from antiphon.core.ports import Slice, Store
+from antiphon.core.ports import Choice, Slice, Store
 from antiphon.domain import sessions, texts
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
-from antiphon.domain.errors import InvalidInput, SessionNotFound
+from antiphon.domain.errors import InvalidInput, SessionIdTaken, SessionNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.participants import Member, Participant
 from antiphon.domain.sandboxes import Sandbox
-from antiphon.domain.sessions import Overview, Session, SessionChange
+from antiphon.domain.sessions import NewSession, Overview, Session, SessionCard, SessionChange
 
 
 class Sessions:
@@ -34,6 +34,43 @@ class Sessions:
         return await self._store.sessions.create_multi(
             tenant_id, owner_id, title, artist_id, model, metadata, chat_title
         )
+
+    async def ensure(self, tenant_id: Uid, new: NewSession) -> tuple[Session, bool]:
+        """The session of that id, made with its first chat when missing, and whether it was made now.
+
+        One that is there stays as it is, whatever else is asked for. Raises SessionIdTaken when it is of another shape,
+        ChatIdTaken, and InvalidInput for an impossible id.
+        """
+        for text in (new.id, new.chat_id):
+            if not texts.is_client_id(text):
+                raise InvalidInput("a session's id is 1 to 512 characters", field="id")
+        found = await self.find(tenant_id, new.id)
+        if found is None:
+            try:
+                return await self._store.sessions.create(tenant_id, new), True
+            except SessionIdTaken:
+                found = await self.find(tenant_id, new.id)
+        if found is None or found.shape != new.shape:
+            raise SessionIdTaken
+        return found, False
+
+    async def card(self, tenant_id: Uid, session: Session) -> SessionCard:
+        """A session with its owner's name and its number of chats, as they are now. Raises SessionNotFound."""
+        found = await self.page(tenant_id, Choice(session_key=session.key), None, None, 1)
+        if not found:
+            raise SessionNotFound
+        return found[0]
+
+    async def page(
+        self, tenant_id: Uid, choice: Choice, shape: str | None, before: Uid | None, limit: int
+    ) -> list[SessionCard]:
+        """Sessions, the newest first, that were made before the one of that key."""
+        return await self._store.pages.sessions(tenant_id, choice, shape, before, limit)
+
+    async def rename(self, tenant_id: Uid, session: Session, title: str, *, if_unchanged: bool) -> Session:
+        """Give a session of either shape another title. Raises SessionNotFound, and VersionChanged when it is asked."""
+        seen_at = session.updated_at if if_unchanged else None
+        return await self._store.sessions.rename(tenant_id, session.key, title, seen_at)
 
     async def put_single(
         self,

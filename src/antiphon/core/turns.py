@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from antiphon.core.history import utterances_of_messages
+from antiphon.core.history import prompted, utterances_of_messages
 from antiphon.core.messages import Messages
 from antiphon.core.ports import Agent, Store, Tool, Utterance
 from antiphon.core.ports.streams import Follower, Streams
+from antiphon.core.tenants import Tenants
 from antiphon.core.turn_run import INTERRUPTED_TEXT, Prepare, TurnRun, closing_events, make_reply, opening_event
 from antiphon.domain import limits
 from antiphon.domain.answers import Answer
@@ -56,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 
 class Turns:
-    """The verbs of shared turns. `node` names this process."""
+    """The verbs of shared turns. `node` names this process; `tenants` remembers what the tenants have set."""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Turns:
         streams: Streams,
         tools_of: ToolsOf,
         enter: Enter = no_more_tools,
+        tenants: Tenants | None = None,
     ) -> None:
         self.node = new_uid7()
         self._store = store
@@ -74,6 +76,7 @@ class Turns:
         self._streams = streams
         self._tools_of = tools_of
         self._enter = enter
+        self._tenants = tenants or Tenants(store)
         self._runs: dict[Uid, TurnRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._strays: set[Uid] = set()
@@ -83,12 +86,15 @@ class Turns:
     async def start(self, tenant_id: Uid, start: TurnStart, history: Sequence[Utterance] | None = None) -> Claimed:
         """Take the chat's slot, store the message that asks, and let the agent answer; durable on return.
 
-        The agent sees `history`, or else the newest HISTORY_MESSAGES of the chat as they then stand. Who is cancelled
+        The agent sees `history`, or else the newest HISTORY_MESSAGES of the chat as they then stand; before it, the
+        tenant's prompt, unless the history has one. Without a model in `start` it is the tenant's. Who is cancelled
         meanwhile leaves either no turn or one that runs. Raises what `TurnStore.claim` raises: ChatNotFound,
         ChatHasActiveTurn, MessageNotFound, ChatFull, LimitExceeded.
         """
         if self._is_closed:
             raise StoreUnavailable("the server is about to stop")
+        if start.model is None:
+            start = msgspec.structs.replace(start, model=(await self._tenants.settings(tenant_id)).model)
         if start.message is not None:
             count = await self._messages.count_tokens(start.message.text)
             start = msgspec.structs.replace(start, message=msgspec.structs.replace(start.message, token_count=count))
@@ -139,6 +145,7 @@ class Turns:
         if history is None:
             newest = await self._messages.history(turn.tenant_id, turn.chat_key)
             history = utterances_of_messages(newest)
+        history = prompted(history, (await self._tenants.settings(turn.tenant_id)).system_prompt)
         own = self._tools_of(turn.tenant_id, turn.chat_key)
         return history, [*own, *await self._enter(turn.tenant_id, turn.chat_key)]
 

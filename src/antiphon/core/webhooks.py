@@ -12,17 +12,21 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from antiphon.core.faults import describe
 from antiphon.core.ports import Store
 from antiphon.core.ports.webhooks import Errand, Sender
 from antiphon.domain import limits, times
 from antiphon.domain.errors import InvalidInput, NotFound, StoreError
-from antiphon.domain.ids import Uid, new_uid7, text_of
+from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
 from antiphon.domain.webhooks import (
     EVENTS,
     HONCHO_EVENTS,
+    QUEUE_EMPTY,
     Delivery,
     Outcome,
     Webhook,
@@ -191,7 +195,7 @@ class Webhooks:
         secret = secret_of(webhook, self._instance_secret)
         if secret is None:
             return _SECRET_UNKNOWN
-        body, seconds, name = delivery.body.encode(), times.now() // times.SECOND, event_id(delivery.id)
+        body, seconds, name = await self._body_of(errand), times.now() // times.SECOND, event_id(delivery.id)
         headers = {
             "content-type": "application/json",
             "user-agent": "antiphon-webhooks",
@@ -202,6 +206,33 @@ class Webhooks:
         if webhook.events == HONCHO_EVENTS:
             headers["x-honcho-signature"] = plain_signature_of(self._instance_secret, body)
         return await sender.send(webhook.url, headers, body)
+
+    async def _body_of(self, errand: Errand) -> bytes:
+        """What is sent: what the row holds, and to a webhook of Honcho's wire that in its form and words.
+
+        The words are looked up now: in the row they would outlast what they name.
+        """
+        if errand.webhook.events != HONCHO_EVENTS:
+            return errand.delivery.body.encode()
+        event = msgspec.json.decode(errand.delivery.body)
+        if errand.delivery.event == QUEUE_EMPTY:
+            event["data"] = await self._words_of(errand.webhook.tenant_id, event["data"])
+        return msgspec.json.encode(event, order="sorted")
+
+    async def _words_of(self, tenant_id: Uid, data: dict[str, Any]) -> dict[str, Any]:
+        """Which queue is empty, by the names of what is still there."""
+        tenant = await self._store.tenants.find(tenant_id)
+        chat = await self._store.chats.find_by_key(tenant_id, parse_uuid(data["chat"]["key"]) or b"")
+        message = None
+        if chat is not None and data["message"] is not None:
+            message = await self._store.messages.find(tenant_id, chat.key, parse_uuid(data["message"]) or b"")
+        return {
+            "workspace_id": tenant.name if tenant else None,
+            "queue_type": "representation",
+            "session_id": chat.session_id if chat else None,
+            "observer": None,
+            "observed": message.author if message else None,
+        }
 
     async def list(self, tenant_id: Uid) -> list[Webhook]:
         """All webhooks of the tenant, oldest first; at most WEBHOOKS_PER_TENANT."""

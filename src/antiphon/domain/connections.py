@@ -16,3 +16,14 @@ class Connection(msgspec.Struct, frozen=True):
     chat_id: str
     participant_name: str
     is_new_participant: bool
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """A live socket as others see it. `until` is when it stops counting if its process is dead."""
+
+    id: Uid
+    chat_key: Uid
+    participant_name: str
+    node: Uid
+    since: int
+    until: int

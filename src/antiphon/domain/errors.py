@@ -7,6 +7,11 @@ There is no HTTP status and no wire text here: each dialect has one table from `
     AntiphonError
     ├── InvalidInput                 a value breaks a rule; `field` names it
     │   ├── MalformedBody            the body is not what its media type says
+    │   ├── ImportRefused            a file is not a whole export that can be taken
+    │   │   ├── ImportForeign        it was not written by an export
+    │   │   ├── ImportVersion        it was written by another version
+    │   │   ├── ImportCut            its end is missing
+    │   │   └── ImportAltered        it is not what was written
     │   └── BodyTooLarge
     ├── AuthenticationFailed         no usable credential
     ├── AccessDenied                 a good credential that does not reach this far
@@ -18,7 +23,9 @@ There is no HTTP status and no wire text here: each dialect has one table from `
     │   ├── MessageNotFound
     │   ├── KeyNotFound
     │   ├── ConnectionNotFound       the lease of a live socket is gone
+    │   │   └── ConnectionDismissed  somebody who may has closed it
     │   ├── DeletionNotFound
+    │   ├── ImportNotFound
     │   └── TurnNotFound
     ├── Conflict
     │   ├── ChatIdTaken              the id names a chat of another session
@@ -30,6 +37,10 @@ There is no HTTP status and no wire text here: each dialect has one table from `
     │   ├── ChatHasActiveConnections
     │   ├── ChatHasActiveTurn
     │   ├── PlanChanged              what a plan spoke of is not what is there now
+    │   ├── VersionChanged           a thing is not any more as the request says that it is
+    │   ├── IdempotencyKeyReused     the key of an answer that is kept came with another request
+    │   ├── RequestInProgress        the same request is being worked on
+    │   ├── ImportIdTaken            an id of the file names something that is there
     │   ├── UndoIdTaken              an id of what is to be put back names something else by now
     │   ├── UndoParentDeleted        what it belonged to has been deleted since
     │   ├── UndoTooLate              the deletion is not, or no longer, within its window
@@ -85,6 +96,36 @@ class MalformedBody(InvalidInput):
     """The request body cannot be read as JSON in UTF-8."""
 
     code = "malformed_body"
+
+
+class ImportRefused(InvalidInput):
+    """A line of the file breaks a rule."""
+
+    code = "import_refused"
+
+
+class ImportForeign(ImportRefused):
+    """The file is not an export in JSON lines."""
+
+    code = "import_foreign"
+
+
+class ImportVersion(ImportRefused):
+    """The file was written by another version of Antiphon."""
+
+    code = "import_version"
+
+
+class ImportCut(ImportRefused):
+    """The file has no last line: it was cut."""
+
+    code = "import_cut"
+
+
+class ImportAltered(ImportRefused):
+    """The file is not what was written: its checksum does not fit."""
+
+    code = "import_altered"
 
 
 class BodyTooLarge(InvalidInput):
@@ -153,10 +194,22 @@ class ConnectionNotFound(NotFound):
     code = "connection_not_found"
 
 
+class ConnectionDismissed(ConnectionNotFound):
+    """The connection was closed by the operator."""
+
+    code = "connection_dismissed"
+
+
 class DeletionNotFound(NotFound):
     """There is no such deletion in this tenant."""
 
     code = "deletion_not_found"
+
+
+class ImportNotFound(NotFound):
+    """There is no such import in this tenant."""
+
+    code = "import_not_found"
 
 
 class TurnNotFound(NotFound):
@@ -241,6 +294,31 @@ class PlanChanged(Conflict):
     """What would be deleted is not what the plan said."""
 
     code = "plan_changed"
+
+
+class VersionChanged(Conflict):
+    """It has changed since it was looked at."""
+
+    code = "version_changed"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The idempotency key has been used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgress(Conflict):
+    """The same request is being worked on; its answer is not there yet."""
+
+    code = "in_progress"
+    is_retryable = True
+
+
+class ImportIdTaken(Conflict):
+    """A session or chat of the file is there already."""
+
+    code = "import_id_taken"
 
 
 class UndoIdTaken(Conflict):

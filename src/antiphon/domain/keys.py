@@ -19,6 +19,8 @@ from antiphon.domain.ids import Uid, text_of
 ADMIN, TENANT, PARTICIPANT, SESSION = "admin", "tenant", "participant", "session"
 SCOPES = (ADMIN, TENANT, PARTICIPANT, SESSION)
 
+ID_PREFIX = "key_"
+
 _PREFIX = "ant_"
 _TEXT = re.compile(r"ant_[A-Za-z0-9_-]{86}")
 _SECRET_BYTES = 32
@@ -96,4 +98,4 @@ def is_key_text(text: str) -> bool:
 
 def show_id(key_id: Uid) -> str:
     """A key's id as people see it: `key_` and a UUID."""
-    return f"key_{text_of(key_id)}"
+    return ID_PREFIX + text_of(key_id)

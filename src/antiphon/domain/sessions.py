@@ -12,6 +12,7 @@ SINGLE = "single"
 MULTI = "multi"
 """The shapes. A `single` session has exactly one chat, which lives and dies with it; a `multi` one has at least one."""
 
+DEFAULT_TITLE = "New session"
 DEFAULT_STATUS = "running"
 ARCHIVED = "archived"
 STATUSES = (DEFAULT_STATUS, "completed", "failed", ARCHIVED)
@@ -37,6 +38,25 @@ class Session(msgspec.Struct, frozen=True):
     updated_at: int
     lines_added: int = 0
     lines_removed: int = 0
+
+
+class NewSession(msgspec.Struct, frozen=True):
+    """What a session of either shape is made of, with its first chat; ids are the client's or new ones."""
+
+    shape: str
+    id: str
+    owner_name: str
+    title: str
+    chat_id: str
+    chat_title: str
+
+
+class SessionCard(msgspec.Struct, frozen=True):
+    """A session with what a list shows beside it: its owner's name, and how many chats it has."""
+
+    session: Session
+    owner_name: str
+    chat_count: int
 
 
 class SessionChange(msgspec.Struct, frozen=True):

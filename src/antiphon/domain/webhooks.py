@@ -2,7 +2,8 @@
 
 What is sent is signed as Standard Webhooks say (https://www.standardwebhooks.com): HMAC-SHA256 over id, time and body
 with a secret of 24 to 64 bytes, written as `whsec_` and base64. A body names things by ids of ours and by digests: no
-words of people, no titles, no ids that a client chose.
+words of people, no titles, no ids that a client chose. What a webhook of Honcho's wire is to be told by such words gets
+them when it is sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 
 from antiphon.domain import limits, times
 from antiphon.domain.ids import Uid, is_canonical_uuid, text_of
-from antiphon.domain.messages import Message
+from antiphon.domain.messages import Draft, Message
 
 DELETION_DETACHED, DELETION_DONE = "deletion.detached", "deletion.done"
 TURN_ENDED, MESSAGE_APPENDED = "turn.ended", "message.appended"
@@ -56,6 +57,7 @@ class Webhook(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, frozen=True):
     """One thing that a webhook is told. `id` is that of the event; `body` is what is sent, to the byte.
 
+    A webhook of Honcho's wire gets it in that wire's form, and `queue.empty` in its words.
     `last_error` is a code of ours, `last_status` the status that the receiver answered last.
     """
 
@@ -70,6 +72,15 @@ class Delivery(msgspec.Struct, frozen=True):
     last_status: int | None
     created_at: int
     settled_at: int | None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One append, for those who want to be told. `units`: those of its messages that may be derived from."""
+
+    chat_key: Uid
+    chat_id: str
+    messages: Sequence[Message]
+    units: Sequence[Message]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -96,10 +107,23 @@ def plain_id(public_id: str | None) -> str | None:
     return public_id if public_id is not None and is_canonical_uuid(public_id) else None
 
 
-def message_data(chat_id: str, chat_key: Uid, messages: Sequence[Message]) -> str:
+def said_of(chat_key: Uid, chat_id: str, drafts: Sequence[Draft], messages: Sequence[Message]) -> Said:
+    """What can be told of drafts that became these messages."""
+    units = [message for draft, message in zip(drafts, messages, strict=True) if not draft.is_quiet]
+    return Said(chat_key, chat_id, messages, units)
+
+
+def message_data(said: Said) -> str:
     """What `message.appended` tells of one append: the chat, and of each message id, sequence and role."""
-    told = [{"id": text_of(message.id), "seq": message.seq, "role": message.role} for message in messages]
-    return _json({"chat": {"id": plain_id(chat_id), "key": text_of(chat_key)}, "messages": told})
+    told = [{"id": text_of(message.id), "seq": message.seq, "role": message.role} for message in said.messages]
+    return _json({"chat": {"id": plain_id(said.chat_id), "key": text_of(said.chat_key)}, "messages": told})
+
+
+def queue_data(said: Said) -> str:
+    """What is kept of `queue.empty`: the key of the chat, and a message of the author when all are of one."""
+    authors = {message.author for message in said.units}
+    message = text_of(said.units[-1].id) if len(authors) == 1 else None
+    return _json({"chat": {"key": text_of(said.chat_key)}, "message": message})
 
 
 def turn_data(turn_id: Uid, chat_id: str, chat_key: Uid, state: str) -> str:

@@ -23,7 +23,7 @@ def check_clone(count: int, characters: int) -> None:
         )
 
 
-def draft_of(message: Message) -> Draft:
+def draft_of(message: Message, *, is_quiet: bool = False) -> Draft:
     """The same said elsewhere, at the same time; its ids stay behind."""
     return Draft(
         author=message.author,
@@ -33,4 +33,5 @@ def draft_of(message: Message) -> Draft:
         metadata=message.metadata,
         created_at=message.created_at,
         token_count=message.token_count,
+        is_quiet=is_quiet,
     )

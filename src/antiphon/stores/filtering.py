@@ -61,13 +61,13 @@ class Compiler(ABC):
             return f"{column} IS NULL"
         if test.operator == IS_SET:
             return f"{column} IS NOT NULL"
+        if test.operator == CONTAINS and "{}" not in column:
+            return self.contains(column, str(test.values[0]))
         marks = [self.parameter(value) for value in test.values]
         if "{}" in column:  # a field that is a condition of its own
             return column.format(marks[0])
         if test.operator == IN:
             return f"{column} IN ({', '.join(marks)})" if marks else "1 = 0"
-        if test.operator == CONTAINS:
-            return self.contains(column, marks[0])
         if test.operator == NE:
             return f"{column} IS DISTINCT FROM {marks[0]}"
         if test.operator == EQ:
@@ -89,7 +89,7 @@ class Compiler(ABC):
         """The column as it is compared by order: texts by code points."""
 
     @abstractmethod
-    def contains(self, column: str, mark: str) -> str:
+    def contains(self, column: str, text: str) -> str:
         """Whether the text of a column holds another, in any case."""
 
     @abstractmethod

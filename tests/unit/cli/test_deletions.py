@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from antiphon.app import PARTS
-from antiphon.cli.delete import bar
+from antiphon.cli.delete import UNATTENDED, bar
+from antiphon.cli.desk import DeletionRow
 from antiphon.cli.main import program
 from antiphon.core.deletion.worker import Worker
 from antiphon.domain import limits
-from antiphon.domain.deletions import DONE, PURGING, WAITING, Deletion
+from antiphon.domain.deletions import DONE, PURGING, WAITING
 from antiphon.domain.errors import StoreUnavailable
 from antiphon.domain.ids import new_uid7
 from antiphon.domain.messages import USER, Draft
@@ -148,6 +149,17 @@ def chat_of(data_dir: Path, session_id: str) -> str:
     return with_store(data_dir, work)
 
 
+def test_who_waits_is_told_when_nobody_works(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DELETION_STALL_SECONDS", 0.5)
+    fill(data_dir, "ferries", "one")
+    words = ("delete", "session", "ferries", "--tenant", "acme", "--yes", "--wait", "--json")
+    done = invoke(*words)
+    assert (done.exit_code, json.loads(done.stdout)["state"]) == (UNATTENDED, PURGING)
+    assert "nobody carries deletions out" in done.stderr
+    carry_out(data_dir)
+    assert run("deletions", "list") == "No deletion waits.\n"
+
+
 def test_a_dry_run_changes_nothing(data_dir: Path) -> None:
     fill(data_dir, "ferries", "one", "two")
     plan = ask("delete", "session", "ferries", "--tenant", "acme", "--dry-run")
@@ -249,7 +261,7 @@ def test_one_that_waits_is_tried_again(data_dir: Path) -> None:
     waits = ask("deletions", "show", made["id"])
     assert (waits["attempts"], waits["last_error"]) == (1, "store_unavailable")
     again = ask("deletions", "retry", made["id"])
-    assert again["next_try_at"] < waits["next_try_at"]
+    assert (waits["next_try_at"] > waits["requested_at"], again["next_try_at"]) == (True, None)
     assert again["attempts"] == 1
 
 
@@ -261,21 +273,13 @@ def test_what_is_no_deletion_is_an_error(verb: str, name: str) -> None:
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
 
 
-def _deletion(state: str, removed: int, total: int) -> Deletion:
-    counts = {"messages": removed}
-    fixed: dict[str, Any] = {
-        "kind": "chat",
-        "target_key": b"",
-        "target_id": None,
-        "target_digest": "",
-        "mode": "cancel",
-    }
-    moments: dict[str, Any] = dict.fromkeys(
-        ("detached_at", "undo_until", "purged_at", "scrubbed_at", "last_error", "bytes")
+def _deletion(state: str, removed: int, total: int) -> DeletionRow:
+    texts: dict[str, Any] = dict.fromkeys(
+        ("id", "tenant", "target", "reason", "undo_until", "last_error", "next_try_at", "receipt")
     )
-    return Deletion(
-        id=b"", tenant_id=b"", **fixed, reason=None, state=state, requested_at=0, **moments, counts=counts,
-        total=total, attempts=0, run_after=0, receipt_id=None,
+    return DeletionRow(
+        **texts, kind="chat", mode="cancel", state=state, requested_at="", removed=removed, total=total, attempts=0,
+        overdue=False,
     )  # fmt: skip
 
 
@@ -284,9 +288,9 @@ def _deletion(state: str, removed: int, total: int) -> Deletion:
     [
         (WAITING, 0, 10, f"[{' ' * 30}] waiting    0/10"),
         (PURGING, 5, 10, f"[{'#' * 15}{' ' * 15}] purging    5/10"),
-        (PURGING, 30, 10, f"[{'#' * 29} ] purging    30/30"),
+        (PURGING, 30, 30, f"[{'#' * 29} ] purging    30/30"),
         (PURGING, 0, 0, f"[{' ' * 30}] purging    0/0"),
-        (DONE, 12, 10, f"[{'#' * 30}] done       12/12"),
+        (DONE, 12, 12, f"[{'#' * 30}] done       12/12"),
     ],
 )
 def test_the_bar_is_full_only_at_the_end(state: str, removed: int, total: int, line: str) -> None:

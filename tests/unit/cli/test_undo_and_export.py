@@ -76,7 +76,26 @@ def test_a_deletion_is_undone_within_the_window(data_dir: Path) -> None:
 
 
 @pytest.mark.usefixtures("data_dir")
-@pytest.mark.parametrize("setting", ["undo_window", "undo_window=", "undo_window=-1", "undo_window=99999999", "x=1"])
+@pytest.mark.parametrize(
+    "setting", ["undo_window", "undo_window=-1", "undo_window=99999999", "x=1", "x=", "rate_limit=a", "model= "]
+)
 def test_a_setting_that_there_is_not(setting: str) -> None:
     done = invoke("tenants", "set", "acme", setting)
     assert (done.exit_code, done.stdout) == (1, "")
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_settings_are_set_and_removed() -> None:
+    given = ("system_prompt=Be kind = brief.", "model=m-1", "rate_limit=0", "agent_name=robin")
+    done = ask("tenants", "set", "acme", *given)
+    told = {name: value for name, value in done.items() if name not in {"id", "name"}}
+    assert told == {
+        "undo_window": 0,
+        "system_prompt": "Be kind = brief.",
+        "model": "m-1",
+        "rate_limit": 0,
+        "agent_name": "robin",
+    }
+    done = ask("tenants", "set", "acme", "undo_window=60", "model=", "rate_limit=", "agent_name=")
+    assert (done["undo_window"], done["system_prompt"]) == (60, "Be kind = brief.")
+    assert (done["model"], done["rate_limit"], done["agent_name"]) == (None, None, "assistant")

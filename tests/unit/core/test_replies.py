@@ -37,7 +37,7 @@ async def said(watched: Any, connection: Connection) -> list[str]:
 
 async def answered(replies: Replies, connection: Connection) -> tuple[list[str], Message]:
     """The pieces of an answer, and the stored message."""
-    *pieces, message = [event async for event in replies.answer(connection, "assistant")]
+    *pieces, message = [event async for event in replies.answer(connection)]
     assert isinstance(message, Message)
     return [str(piece) for piece in pieces], message
 
@@ -104,7 +104,7 @@ async def test_who_leaves_early_stops_the_model_and_stores_nothing(
     replies: Replies, watched: Any, agent: ScriptedAgent, connection: Connection
 ) -> None:
     await replies.ask(connection, "[[tokens=5]]", "{}")
-    answer = replies.answer(connection, "assistant")
+    answer = replies.answer(connection)
     assert [await anext(answer), await anext(answer)] == ["t0", " t1"]
     await answer.aclose()
     assert agent.closed_early == 1
@@ -115,7 +115,7 @@ async def test_a_chat_that_goes_meanwhile_gets_no_answer(
     replies: Replies, watched: Any, connection: Connection
 ) -> None:
     await replies.ask(connection, "[[tokens=3]]", "{}")
-    answer = replies.answer(connection, "assistant")
+    answer = replies.answer(connection)
     await anext(answer)
     chat = await watched.chats.find_by_key(connection.tenant_id, connection.chat_key)
     await detach(watched, connection.tenant_id, chat, "cancel")
@@ -129,7 +129,7 @@ async def test_a_lease_that_goes_meanwhile_ends_the_answer(
     replies: Replies, watched: Any, connection: Connection
 ) -> None:
     await replies.ask(connection, "[[tokens=3]]", "{}")
-    answer = replies.answer(connection, "assistant")
+    answer = replies.answer(connection)
     await anext(answer)
     await watched.connections.close(connection.tenant_id, connection.id)
     with pytest.raises(ConnectionNotFound):

@@ -6,15 +6,26 @@ from importlib.resources import files
 
 import pytest
 
+from antiphon.domain.deletions import CHAT, PARTICIPANT, SESSION, TENANT
 from antiphon.domain.errors import StoreFailed
-from antiphon.stores.graph import CASCADE, GRAPH, KEEP, SYSTEM, check_declared, limbs_of, orphan_queries
+from antiphon.stores.graph import (
+    CASCADE,
+    GRAPH,
+    KEEP,
+    SYSTEM,
+    TARGETS,
+    check_declared,
+    limbs_of,
+    orphan_queries,
+    plan_query,
+    purged_with,
+)
 from antiphon.stores.sql import load_statements
 
 STORES = ("sqlite", "postgres")
-OWNERS = {"chats": "chat", "sessions": "session", "participants": "participant", "tenants": "tenant"}
 
 
-@pytest.mark.parametrize("root", OWNERS)
+@pytest.mark.parametrize("root", TARGETS)
 def test_children_come_before_their_parents(root: str) -> None:
     order = limbs_of(root)
     assert order[-1] == root
@@ -37,25 +48,37 @@ def test_every_rule_is_whole() -> None:
         assert {edge.parent for edge in limb.edges} <= set(tables)
 
 
+def test_a_purge_goes_with_what_hangs_on_by_itself() -> None:
+    """Chats, sessions and messages have steps of their own; a tenant takes all that is left of anything."""
+    assert purged_with("chat")[-1] != "chats"
+    for table in ("chats", "sessions", "messages"):
+        assert table in purged_with("tenant")
+        assert table not in purged_with("participant")
+    assert "chats" not in purged_with("session")
+    assert {"keys", "tickets", "cards", "members", "reads"} <= set(purged_with("participant"))
+    assert purged_with("participant").index("tickets") < purged_with("participant").index("keys")
+
+
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("root", OWNERS)
-def test_every_limb_has_a_statement_that_purges_it(store: str, root: str) -> None:
-    """A limb of a chat goes by the chat, one of a session by it or by its chats, and so on up; a tenant takes all."""
-    statements = load_statements(files(f"antiphon.stores.{store}") / "sql")
-    narrow = {"chats": ["chat"], "sessions": ["chat", "session"], "tenants": ["tenant"]}
-    owners = narrow.get(root, list(OWNERS.values()))
-    for table in limbs_of(root)[:-1]:
-        names = {f"purge_{table}_of_{owner}" for owner in owners}
-        if root != "tenants" and table in OWNERS:
-            names = {f"purge_{OWNERS[table]}"}
-        assert names & set(statements), f"{store} purges no {table} of {root}"
-    assert f"purge_{OWNERS[root]}" in statements
+def test_every_rule_has_statements_that_carry_it_out(store: str) -> None:
+    statements = set(load_statements(files(f"antiphon.stores.{store}") / "sql"))
+    check_declared({"tenants", "chats"}, statements)
+    with pytest.raises(StoreFailed, match="purge_chat, purge_reads_of_chat"):
+        check_declared({"tenants"}, statements - {"purge_chat", "purge_reads_of_chat"})
 
 
 def test_a_table_without_a_rule_is_named() -> None:
-    check_declared({"tenants", "chats"})
     with pytest.raises(StoreFailed, match="diaries, notes"):
-        check_declared({"notes", "chats", "diaries"})
+        check_declared({"notes", "chats", "diaries"}, set())
+
+
+@pytest.mark.parametrize("kind", [CHAT, SESSION, PARTICIPANT, TENANT])
+def test_a_plan_counts_what_stays_until_it_is_deleted(kind: str) -> None:
+    tables, query = plan_query(kind, lambda column, table: f"{column} = :{table}")
+    own = {CHAT: {"reads", "turns", "members"}, PARTICIPANT: {"keys", "cards"}, TENANT: {"webhooks", "participants"}}
+    assert own.get(kind, {"turns"}) <= set(tables)
+    assert not {limb.table for limb in GRAPH if limb.is_passing} & set(tables)
+    assert query.count("tenant_id = :tenant_id") >= len(tables)
 
 
 def test_orphans_are_looked_for_along_every_edge() -> None:

@@ -1,17 +1,47 @@
-"""A client whose every answer is held against the served document, and workspaces seen by tokens of every scope."""
+"""A client whose every answer is held against the served document, and workspaces seen by tokens of every scope.
+
+Whatever asks for a server runs twice: over SQLite, and over PostgreSQL, whose answers are the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from antiphon.api.server import Server
+from antiphon.stores.postgres.store import PostgresStore
+from antiphon.stores.sqlite.store import SqliteStore
+from tests.postgres_server import PostgresServer, postgres_server
 from tests.wire.honcho.caller import Caller, Document
 
+__all__ = ["postgres_server"]
+
 MakeCaller = Callable[..., Awaitable[Caller]]
+
+_databases: dict[Path, str] = {}
+"""The database of this process on each server, emptied for each test; it goes with the server."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteStore | PostgresStore]:
+    """A fresh store of either kind."""
+    if request.param == "sqlite":
+        opened = await SqliteStore.open(tmp_path / "data")
+        yield opened
+        await opened.close()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    if server.directory not in _databases:
+        _databases[server.directory] = await server.create_database()
+    name = _databases[server.directory]
+    await server.empty_database(name)
+    other = await PostgresStore.open(server.url(name))
+    yield other
+    await other.close()
 
 
 @pytest.fixture

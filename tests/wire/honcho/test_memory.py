@@ -67,6 +67,15 @@ async def test_questions_have_no_answer_yet(w: Caller) -> None:
         assert "Invalid response_format" in said
     assert first_fault(await w.post("/peers/ann/chat", {"query": ""}))["type"] == "string_too_short"
     assert (await w.post("/schedule_dream", {"observer": "ann", "dream_type": "omni"})).status_code == 204
+    text_of(await w.post("/schedule_dream", {"observer": "scope.x", "dream_type": "omni"}), 422)
+
+
+async def test_a_dream_makes_no_workspace(admin: Caller) -> None:
+    admin.root = "/v3/workspaces/never"
+    text_of(await admin.post("/schedule_dream", {"observer": "ann", "dream_type": "omni"}), 404)
+    assert await admin.listed("/peers/list") == []
+    answer = await admin.top("POST", "/workspaces/list", {"filters": {"id": "never"}})
+    assert answer.json()["total"] == 0
 
 
 async def test_scopes_are_sets_of_sessions(w: Caller) -> None:

@@ -51,6 +51,8 @@ async def send(w: Caller, content: bytes, kind: str, **fields: str) -> httpx.Res
         (b'a,"b\r\nc"\r\nd,e\r\n', "text/csv", 'a,"b\nc"\nd,e'),
         (pdf("hello kea"), "application/pdf", "[Page 1]\nhello kea"),
         (b"", "text/plain", ""),
+        (b"", "application/json", ""),
+        (b"", "application/pdf", ""),
     ],
 )
 async def test_the_text_of_a_file_becomes_a_message(w: Caller, content: bytes, kind: str, text: str) -> None:
@@ -93,12 +95,40 @@ def test_a_long_text_is_cut_where_it_has_breaks() -> None:
     assert max(map(len, pieces)) <= 30
 
 
+async def test_a_file_of_the_largest_size_is_taken(w: Caller) -> None:
+    answer = await send(w, b"word and\n" * (limits.HONCHO_UPLOAD_BYTES // 9), "text/plain")
+    assert answer.status_code == 201
+    pieces = [message["content"] for message in answer.json()]
+    assert "".join(pieces) == "word and\n" * (limits.HONCHO_UPLOAD_BYTES // 9)
+
+
+async def test_a_file_is_stored_whole_or_not_at_all(w: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HONCHO_CONTENT_CHARACTERS", 10)
+    monkeypatch.setattr(limits, "MESSAGES_PER_CHAT", 200)
+    stored = (await send(w, b"x" * 1_500, "text/plain")).json()
+    assert [message["content"] for message in stored] == ["x" * 10] * 150
+    assert len({message["created_at"] for message in stored}) == 1
+    text_of(await send(w, b"y" * 1_500, "text/plain"), 409)
+    assert (await w.post("/sessions/s/messages/list")).json()["total"] == 150
+    monkeypatch.setattr(limits, "HONCHO_UPLOAD_MESSAGES", 3)
+    text_of(await send(w, b"z" * 31, "text/plain"), 413)
+    assert (await send(w, b"z" * 30, "text/plain")).status_code == 201
+    assert await w.texts("s", page=16, size=10) == ["z" * 10] * 3
+
+
+async def test_nothing_is_derived_of_a_file_that_says_so(w: Caller) -> None:
+    for configuration in ('{"reasoning":{"enabled":false}}', "{", '{"reasoning":{"enabled":"perhaps"}}', "[]"):
+        assert (await send(w, b"x", "text/plain", configuration=configuration)).status_code == 201
+    assert (await w.get("/queue/status")).json()["total_work_units"] == 3
+
+
 async def test_webhooks_are_one_an_address_and_ten_at_most(w: Caller) -> None:
     made = await w.post("/webhooks", {"url": "https://example.org/0"})
     assert (made.status_code, len(made.json()["id"])) == (201, 21)
     again = await w.post("/webhooks", {"url": "https://example.org/0"})
     assert (again.status_code, again.json()) == (200, made.json())
-    for bad in ("ftp://example.org", "http://127.0.0.1/", "http://[::1]/", "http://10.0.0.1/x", "https://"):
+    private = ("http://127.0.0.1/", "http://[::1]/", "http://10.0.0.1/x", "http://127.1/", "http://2130706433/")
+    for bad in ("ftp://example.org", "https://", "http://0x7f.1/", *private):
         text_of(await w.post("/webhooks", {"url": bad}), 422)
     assert first_fault(await w.post("/webhooks", {"url": "https://e.org/" + "x" * 2_048}))["type"] == "string_too_long"
     for number in range(1, 10):

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from antiphon.api.lexicon import routes
-from antiphon.api.lexicon.rates import RequestRates
 from antiphon.core.instance import Instance
+from antiphon.core.rates import RequestRates
 from tests.conftest import MakeKey, build_server
 from tests.wire.lexicon.caller import Caller, check_error
 
@@ -21,7 +21,7 @@ PER_MINUTE = 30
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock of the rate, which stands still until a test moves it."""
     moment = [1000.0]
-    monkeypatch.setattr(routes, "RequestRates", lambda count: RequestRates(count, clock=lambda: moment[0]))
+    monkeypatch.setattr(routes, "RequestRates", lambda: RequestRates(clock=lambda: moment[0]))
     return moment
 
 

@@ -11,7 +11,7 @@ from antiphon.domain import errors, times
 from antiphon.domain.errors import AntiphonError
 
 OF_THE_API = {InternalFault.code, RouteNotFound.code, MethodNotAllowed.code, UpgradeRequired.code}
-CLOSE_CODES = {1011, 4401, 4404, 4429}
+CLOSE_CODES = {1011, 4401, 4403, 4404, 4429}
 EVENT_CODES = {
     "AUTH_ERROR",
     "CHAT_NOT_FOUND",

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +17,11 @@ from antiphon.cli.protocol import SocketProtocol, StrictProtocol
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from tests.conftest import MakeKey
-from tests.wire.native.caller import Caller, Document
+from tests.wire.native.caller import Caller, Document, good
 
 MakeCaller = Callable[..., Awaitable[Caller]]
 MakeChat = Callable[..., Awaitable[str]]
+Pages = Callable[[Caller, str], Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture
@@ -63,6 +65,23 @@ def make_chat(instance: Instance, make_key: MakeKey) -> MakeChat:
         return chat.id
 
     return make
+
+
+@pytest.fixture
+def pages() -> Pages:
+    """pages(key, path): all items of a list, read page by page; no page is empty but an only one."""
+
+    async def read(key: Caller, path: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        page: dict[str, Any] = good(await key.ask("GET", path))
+        while page["next"] is not None:
+            assert page["items"]
+            found += page["items"]
+            page = good(await key.ask("GET", f"{path}&cursor={page['next']}"))
+            assert page["items"]
+        return found + page["items"]
+
+    return read
 
 
 @pytest.fixture

@@ -348,7 +348,7 @@ async def test_what_is_no_deletion_is_not_found(ours: Caller, name: str) -> None
         ({}, "invalid_input", "target"),
         ({"target": aim("x"), "targets": [aim("x")]}, "invalid_input", "target"),
         ({"target": aim("x", "message")}, "invalid_input", "target.kind"),
-        ({"target": {"kind": "chat"}}, "invalid_input", "target"),
+        ({"target": {"kind": "chat"}}, "invalid_input", "target.id"),
         ({"target": {"kind": "chat", "id": 1}}, "invalid_input", "target.id"),
         ({"target": {**aim("x"), "tenant": "t2"}}, "unknown_field", "target.tenant"),
         ({"targets": [{**aim("x"), "ids": []}]}, "unknown_field", "targets[0].ids"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from antiphon.api.native.routes import Native
@@ -16,7 +19,7 @@ def test_it_is_valid(document: Document) -> None:
 
 
 def test_it_has_every_route_and_no_other(instance: Instance, document: Document) -> None:
-    served = {(route.path, route.method.lower()) for route in Native(instance).routes.routes}
+    served = {(route.path, route.method.lower()) for route in Native(instance, 0).routes.routes}
     assert served == {(path, method) for path, methods in document.content["paths"].items() for method in methods}
 
 
@@ -45,3 +48,43 @@ async def test_what_is_not_served(ours: Caller) -> None:
     answer = await ours.ask("DELETE", "/whoami")
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD"
+
+
+def contents_of(document: Document) -> list[tuple[str, dict[str, Any]]]:
+    """All bodies of all routes, with the route and the media type."""
+    return [
+        (f"{method} {path} {media_type}", content)
+        for path, methods in document.content["paths"].items()
+        for method, operation in methods.items()
+        for body in (operation.get("requestBody", {}), *operation["responses"].values())
+        for media_type, content in body.get("content", {}).items()
+    ]
+
+
+def test_every_body_has_an_example_that_fits(document: Document) -> None:
+    components, found = document.content["components"], contents_of(document)
+    assert len(found) > 100
+    for place, content in found:
+        schema = content["schema"]
+        name = str(schema.get("$ref", "")).removeprefix("#/components/schemas/")
+        shown = [content["example"]] if "example" in content else components["schemas"][name].get("examples", [])
+        assert len(shown) == 1, place
+        Draft202012Validator({**schema, "components": components}).validate(shown[0])
+
+
+def test_what_changes_one_thing_takes_its_version(document: Document) -> None:
+    bound = {
+        f"{method} {path.removeprefix(PREFIX)}"
+        for path, methods in document.content["paths"].items()
+        for method, operation in methods.items()
+        if any(parameter["name"] == "If-Match" for parameter in operation["parameters"])
+    }
+    assert bound == {
+        "patch /tenants/{tenant}",
+        "delete /keys/{key_id}",
+        "patch /sessions/{session_id}",
+        "patch /chats/{chat_id}",
+        "delete /sessions/{session_id}",
+        "delete /chats/{chat_id}",
+        "post /deletions",
+    }

@@ -59,7 +59,8 @@ async def test_a_chat_as_json_lines(ours: Caller, instance: Instance, chat: str)
     assert words_of(answer.content) == WORDS
     assert [line["seq"] for line in lines[2:-1]] == [*range(1, 8)]
     assert lines[2].keys() == {
-        *("type", "id", "client_id", "seq", "role", "participant", "parts", "metadata", "token_count", "created_at")
+        *("type", "id", "client_id", "seq", "role", "participant", "parts", "metadata", "token_count", "created_at"),
+        *("text", "quiet"),
     }
     assert checked(answer.content).keys() == {"end", "messages", "sha256"}
 
@@ -96,7 +97,8 @@ async def test_a_session_with_all_its_chats(ours: Caller, instance: Instance) ->
     await say(instance, second.id, "four")
     answer = await ours.ask("GET", f"/sessions/{session}/export")
     lines = [json.loads(line) for line in answer.content.splitlines()]
-    assert [line.get("type", "end")[0] for line in lines] == [*"escmmmcm", "e"]
+    kinds = ["export", "session", "member", "chat", *["message"] * 3, "chat", "message", "end"]
+    assert [line.get("type", "end") for line in lines] == kinds
     assert (lines[1]["title"], lines[1]["participant"], lines[1]["shape"]) == ("Harbour", "ann", "multi")
     assert words_of(answer.content) == ["one", "two", "three", "four"]
     assert checked(answer.content)["messages"] == 4

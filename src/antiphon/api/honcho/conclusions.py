@@ -15,7 +15,7 @@ from antiphon.core.instance import Instance
 from antiphon.core.ports import Slice
 from antiphon.domain.conclusions import ConclusionDraft
 from antiphon.domain.errors import InvalidInput, NotFound, ParticipantNotFound, SessionNotFound
-from antiphon.domain.filters import EVERYTHING
+from antiphon.domain.filters import EQ, EVERYTHING, FieldTest
 from antiphon.domain.texts import is_storable
 
 _PATH = "/v3/workspaces/{workspace_id}/conclusions"
@@ -46,7 +46,7 @@ class Conclusions:
                 self.list,
                 "The conclusions of a workspace, the newest first.",
                 {200: wire.Page[memory_wire.Conclusion], **BODY_REFUSALS},
-                wire.ConclusionGet,
+                wire.ConclusionGet | None,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
@@ -57,6 +57,13 @@ class Conclusions:
                 "The conclusions of a pair that fit best.",
                 {200: many, **BODY_REFUSALS},
                 memory_wire.ConclusionQuery,
+            ),
+            Route(
+                "GET",
+                f"{_PATH}/{{conclusion_id}}",
+                self.get,
+                "One conclusion.",
+                {200: memory_wire.Conclusion, **gone, **REFUSALS},
             ),
             Route(
                 "DELETE",
@@ -108,8 +115,20 @@ class Conclusions:
         wanted = read_filter(filters, CONCLUSION)
         if workspace is None:
             return json_reply(200, [])
-        found = await self._instance.conclusions.query(workspace.id, workspace.name, body.query, wanted, body.top_k)
+        found = await self._instance.conclusions.query(
+            workspace.id, workspace.name, body.query, wanted, body.top_k, body.distance
+        )
         return json_reply(200, memory_wire.show_conclusions(found))
+
+    async def get(self, request: Request) -> Reply:
+        """GET …/conclusions/{conclusion_id}."""
+        workspace = await self._workspace(request)
+        wanted = FieldTest("id", EQ, (request.params["conclusion_id"],))
+        if workspace is not None and is_storable(request.params["conclusion_id"]):
+            found, _ = await self._instance.conclusions.list(workspace.id, workspace.name, wanted, Slice(0, 1))
+            if found:
+                return json_reply(200, memory_wire.show_conclusions(found)[0])
+        raise NotFound("Conclusion not found")
 
     async def delete(self, request: Request) -> Reply:
         """DELETE …/conclusions/{conclusion_id}."""

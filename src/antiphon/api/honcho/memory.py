@@ -13,14 +13,14 @@ from antiphon.api.honcho.pages import OPTIONAL_TEXT
 from antiphon.api.honcho.reach import Reach, Workspace, check_own_peer, check_whole_workspace
 from antiphon.api.honcho.reads import VIEW_QUERY
 from antiphon.api.honcho.schemas import check_response_format
-from antiphon.api.honcho.scopes import find_scope
+from antiphon.api.honcho.scopes import sessions_of_scopes
 from antiphon.api.honcho.speakers import check_makeable
 from antiphon.api.honcho.views import check_no_scope, view_of
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Content, Query, Route
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
-from antiphon.domain.errors import AccessDenied, InvalidInput, ParticipantNotFound
+from antiphon.domain.errors import AccessDenied, InvalidInput, ParticipantNotFound, TenantNotFound
 from antiphon.domain.keys import PARTICIPANT
 
 _WORKSPACE = "/v3/workspaces/{workspace_id}"
@@ -145,6 +145,7 @@ class Memory:
             sessions=sessions,
             query=body.search_query,
             limit=body.search_top_k if body.search_query and body.search_top_k else body.max_conclusions,
+            distance=body.search_max_distance,
         )
         return json_reply(200, memory_wire.RepresentationResponse(view.representation))
 
@@ -157,7 +158,13 @@ class Memory:
             raise ParticipantNotFound
         target = asked.target or peer
         view = await view_of(
-            self._instance, workspace, peer, target, query=asked.search_query, limit=asked.max_conclusions
+            self._instance,
+            workspace,
+            peer,
+            target,
+            query=asked.search_query,
+            limit=asked.max_conclusions,
+            distance=asked.search_max_distance,
         )
         return json_reply(200, memory_wire.PeerContext(peer, target, view.representation, view.card))
 
@@ -178,7 +185,7 @@ class Memory:
         async def ask(workspace: Workspace) -> None:
             await check_makeable(self._instance.participants, workspace.id, peer)
             if body.scope is not None:
-                await find_scope(self._instance, workspace, body.scope)
+                await sessions_of_scopes(self._instance, workspace, body.scope)
             await self._instance.participants.put(workspace.id, peer)
 
         await self._reach.in_workspace(principal, request.params["workspace_id"], ask)
@@ -191,9 +198,9 @@ class Memory:
         principal = await self._reach.identify(request)
         check_whole_workspace(principal)
         body = await read_body(request, memory_wire.ScheduleDreamRequest)
-        check_no_scope(body.observed)
+        check_no_scope(body.observer, body.observed)
         if await self._reach.find_workspace(principal, request.params["workspace_id"]) is None:
-            await self._reach.put_tenant(principal, request.params["workspace_id"])
+            raise TenantNotFound
         return Reply(204)
 
     async def _workspace(self, request: Request) -> Workspace | None:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, RootModel
 
-from antiphon.api.honcho.wire import Message, Moment, SessionPeerConfig
+from antiphon.api.honcho.wire import Id, Message, Moment, ScopeName, SessionPeerConfig
 from antiphon.domain import conclusions, limits, times
 from antiphon.domain.webhooks import Webhook
 
 TopK = Annotated[int, Field(ge=1, le=limits.HONCHO_SEARCH_RESULTS)]
 Distance = Annotated[float, Field(ge=0.0, le=1.0)]
+Scopes = str | Annotated[list[str], Field(max_length=limits.HONCHO_SCOPES_PER_REQUEST)]
 _LIMIT = 10
 _CONCLUSIONS = 25
 
@@ -91,7 +92,7 @@ class PeerRepresentationGet(BaseModel):
     session_id: str | None = None
     filters: dict[str, Any] | None = None
     target: str | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     search_query: str | None = None
     search_top_k: TopK | None = None
     search_max_distance: Distance | None = None
@@ -133,7 +134,7 @@ class DialecticOptions(BaseModel):
     session_id: str | None = None
     filters: dict[str, Any] | None = None
     target: str | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     query: str = Field(min_length=1, max_length=limits.HONCHO_CHAT_CHARACTERS)
     stream: bool = False
     reasoning_level: Literal["minimal", "low", "medium", "high", "max"] = "low"
@@ -160,12 +161,7 @@ class ScheduleDreamRequest(BaseModel):
 class ScopeCreate(BaseModel):
     """The scope to get, or to make."""
 
-    id: str = Field(
-        min_length=1,
-        max_length=limits.HONCHO_SCOPE_CHARACTERS,
-        pattern="^[a-zA-Z0-9_-]+$",
-        validation_alias=AliasChoices("id", "name"),
-    )
+    id: ScopeName = Field(validation_alias=Id)
     metadata: dict[str, Any] | None = None
 
 

@@ -25,9 +25,11 @@ from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.errors import ChatNotFound, MessageNotFound, SessionIdTaken, SessionNotFound
+from antiphon.domain.filters import Filter
 from antiphon.domain.ids import parse_short
 from antiphon.domain.keys import Principal
-from antiphon.domain.messages import ASSISTANT, USER, Draft, Message
+from antiphon.domain.messages import ASSISTANT, USER, Draft, Message, Page
+from antiphon.domain.slices import Slice
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ _decode = msgspec.json.Decoder(_Batch).decode
 _read_time = pydantic.TypeAdapter(datetime).validate_python
 _TIME = pydantic.TypeAdapter(Annotated[datetime, pydantic.AfterValidator(wire.check_moment)]).validate_python
 _METADATA = pydantic.TypeAdapter(wire.Metadata).validate_json
+_CONFIGURATION = pydantic.TypeAdapter(wire.MessageConfiguration).validate_json
 
 
 class Messages:
@@ -72,7 +75,7 @@ class Messages:
                 self.list,
                 "The messages of a session in the order of storing.",
                 {200: wire.Page[wire.Message], **BODY_REFUSALS},
-                wire.MessageGet,
+                wire.MessageGet | None,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
@@ -106,16 +109,10 @@ class Messages:
         principal = await self._reach.identify(request)
         session_id, name = request.params["session_id"], request.params["workspace_id"]
         check_session_write(principal, session_id)
-        drafts, quiet = await self._read_batch(request)
+        drafts = await self._read_batch(request)
 
         async def store(workspace: Workspace) -> list[Message]:
-            stored = await self._store(principal, workspace, session_id, drafts)
-            if quiet:
-                chat = await self._instance.chats.find_of_single(workspace.id, session_id)
-                ids = [stored[place].id for place in quiet]
-                if chat is not None:
-                    await self._instance.store.conclusions.keep_quiet(workspace.id, chat.key, ids)
-            return stored
+            return await self._store(principal, workspace, session_id, drafts)
 
         stored = await self._reach.in_workspace(principal, name, store)
         return json_reply(201, wire.show_messages(stored, session_id, name))
@@ -128,7 +125,7 @@ class Messages:
         said = [msgspec.structs.replace(draft, role=ASSISTANT) if draft.author == agent else draft for draft in drafts]
         chat = await self._instance.chats.find_of_single(workspace.id, session_id)
         if chat is not None:
-            return await self._instance.messages.append(workspace.id, chat.key, said)
+            return await self._append(workspace, chat, said)
         try:
             return await self._store_in_new(principal, workspace, session_id, said)
         except ChatNotFound:  # deleted as soon as it was made: there is nothing of the client's to protect yet
@@ -147,61 +144,70 @@ class Messages:
         chat = await self._instance.chats.find_of_single(workspace.id, session_id)
         if chat is None:
             raise ChatNotFound
-        return await self._instance.messages.append(workspace.id, chat.key, drafts)
+        return await self._append(workspace, chat, drafts)
+
+    async def _append(self, workspace: Workspace, chat: Chat, drafts: Sequence[Draft]) -> list[Message]:
+        """Whole batches and whole files; how long each may be was looked at where it was read."""
+        return await self._instance.messages.append(
+            workspace.id, chat.key, drafts, messages_max=limits.HONCHO_UPLOAD_MESSAGES
+        )
 
     async def upload(self, request: Request) -> Reply:
-        """POST …/messages/upload: metadata and time that cannot be read are left out."""
+        """POST …/messages/upload: all of the file or nothing; metadata and time that cannot be read are left out."""
         principal = await self._reach.identify(request)
         session_id, name = request.params["session_id"], request.params["workspace_id"]
         check_session_write(principal, session_id)
         sent = await read_upload(request)
         metadata, moment = _lenient(_METADATA, sent.metadata), _lenient(_TIME, sent.created_at)
+        configuration = _lenient(_CONFIGURATION, sent.configuration)
         text = (wire.object_text(metadata) if metadata else None) or "{}"
         at = None if moment is None else wire.moment_of(moment)
-        drafts = [Draft(sent.peer_id, USER, piece, metadata=text, created_at=at) for piece in sent.pieces]
-        stored: list[Message] = []
-        for first in range(0, len(drafts), limits.MESSAGES_PER_APPEND):
-            batch = drafts[first : first + limits.MESSAGES_PER_APPEND]
+        drafts = [
+            Draft(sent.peer_id, USER, piece, metadata=text, created_at=at, is_quiet=is_quiet(configuration))
+            for piece in sent.pieces
+        ]
 
-            async def store(workspace: Workspace, batch: list[Draft] = batch) -> list[Message]:
-                return await self._store(principal, workspace, session_id, batch)
+        async def store(workspace: Workspace) -> list[Message]:
+            return await self._store(principal, workspace, session_id, drafts)
 
-            stored += await self._reach.in_workspace(principal, name, store)
+        stored = await self._reach.in_workspace(principal, name, store)
         return json_reply(201, wire.show_messages(stored, session_id, name))
 
-    async def _read_batch(self, request: Request) -> tuple[list[Draft], list[int]]:
-        """The batch as drafts of users, and the places of those that say that nothing is to be derived from them.
-
-        Raises InvalidRequest, with the entries that pydantic finds.
-        """
+    async def _read_batch(self, request: Request) -> list[Draft]:
+        """The batch as drafts of users. Raises InvalidRequest, with the entries that pydantic finds."""
         raw = await request.body()
         if is_json(request) and (drafts := read_fast(raw)) is not None:
-            return drafts, []
+            return drafts
         batch = model_of(request, wire.MessageBatchCreate, raw)
         for place, message in enumerate(batch.messages):
             if message.configuration is not None:
                 where: list[str | int] = ["body", "messages", place, "configuration"]
                 await check_reasoning(self._instance.messages, message.configuration.reasoning, where)
-        quiet = [place for place, message in enumerate(batch.messages) if is_quiet(message.configuration)]
-        return [_draft_of(message) for message in batch.messages], quiet
+        return [_draft_of(message) for message in batch.messages]
 
     async def list(self, request: Request) -> Reply:
         """POST …/messages/list."""
         principal = await self._reach.identify(request)
-        found = await self._reach.readable_chat(principal, request)
+        workspace = await self._reach.readable_workspace(principal, request)
         asked = read_part(request)
         wanted = list_filter(await read_optional_body(request, wire.MessageGet), MESSAGE)
-        if found is None:
+        if workspace is None:
             return page_reply(asked, [], 0)
-        workspace, chat = found
-        if wanted is not None:
-            page = await self._instance.lists.messages(workspace.id, workspace.name, chat.key, wanted, asked.part)
-        else:
-            try:
-                page = await self._instance.messages.page(workspace.id, chat.key, asked.part)
-            except ChatNotFound:
-                return page_reply(asked, [], 0)
-        return page_reply(asked, wire.show_messages(page.items, chat.session_id, workspace.name), page.total)
+        session_id = request.params["session_id"]
+        try:
+            page = await self._page(workspace, session_id, wanted, asked.part)
+        except ChatNotFound:
+            return page_reply(asked, [], 0)
+        return page_reply(asked, wire.show_messages(page.items, session_id, workspace.name), page.total)
+
+    async def _page(self, workspace: Workspace, session_id: str, wanted: Filter | None, part: Slice) -> Page:
+        """A part of a session's messages. Raises ChatNotFound."""
+        if wanted is None:
+            return await self._instance.messages.page_of_single(workspace.id, session_id, part)
+        chat = await self._instance.chats.find_of_single(workspace.id, session_id)
+        if chat is None:
+            raise ChatNotFound
+        return await self._instance.lists.messages(workspace.id, workspace.name, chat.key, wanted, part)
 
     async def get(self, request: Request) -> Reply:
         """GET …/messages/{message_id}."""
@@ -275,7 +281,14 @@ def _fast_draft(message: _Said) -> Draft:
 def _draft_of(message: wire.MessageCreate) -> Draft:
     metadata = wire.object_text(message.metadata) or "{}"
     moment = None if message.created_at is None else wire.moment_of(message.created_at)
-    return Draft(message.peer_id, USER, _without_nuls(message.content), metadata=metadata, created_at=moment)
+    return Draft(
+        message.peer_id,
+        USER,
+        _without_nuls(message.content),
+        metadata=metadata,
+        created_at=moment,
+        is_quiet=is_quiet(message.configuration),
+    )
 
 
 def _without_nuls(text: str) -> str:

@@ -5,10 +5,6 @@ Nothing is derived yet, so each unit is complete as soon as it is there.
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from antiphon.api.honcho import memory_wire
 from antiphon.api.honcho.errors import REFUSALS
 from antiphon.api.honcho.pages import OPTIONAL_TEXT
@@ -17,10 +13,10 @@ from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
 from antiphon.domain.ids import short_of
+from antiphon.domain.reasoning import is_reasoned
 from antiphon.domain.texts import is_storable
 
 _PATH = "/v3/workspaces/{workspace_id}/queue/status"
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 class Queue:
@@ -63,16 +59,10 @@ class Queue:
     ) -> dict[str, tuple[str, int]]:
         """By a short form of each session's key its id and its units, where reasoning is on."""
         tenant = await self._reach.find_tenant(workspace.name)
-        default = _is_on(tenant.configuration, is_default=True) if tenant else True
+        of_all = tenant.configuration if tenant else "{}"
         found = await self._instance.store.conclusions.count_units(workspace.id, session_id, author)
         return {
             short_of(key): (name, count)
             for key, name, configuration, count in found
-            if _is_on(configuration, is_default=default)
+            if is_reasoned(configuration, of_all)
         }
-
-
-def _is_on(configuration: str, *, is_default: bool) -> bool:
-    reasoning = _OBJECT.decode(configuration).get("reasoning")
-    enabled = reasoning.get("enabled") if isinstance(reasoning, dict) else None
-    return enabled if isinstance(enabled, bool) else is_default

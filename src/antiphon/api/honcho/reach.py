@@ -120,15 +120,20 @@ class Reach:
 
         A peer's token reads only where the peer is a member now; to it a missing session is one of others.
         """
+        workspace = await self.readable_workspace(principal, request)
+        if workspace is None:
+            return None
+        chat = await self._instance.chats.find_of_single(workspace.id, request.params["session_id"])
+        return (workspace, chat) if chat else None
+
+    async def readable_workspace(self, principal: Principal, request: Request) -> Workspace | None:
+        """The workspace of a path whose session may be read, if it is there; None without one. Raises AccessDenied."""
         session_id = request.params["session_id"]
         check_session(principal, session_id)
         workspace = await self.find_workspace(principal, request.params["workspace_id"])
-        if workspace is None:
-            return None
-        if principal.scope == PARTICIPANT:
+        if workspace is not None and principal.scope == PARTICIPANT:
             await self._readable_by_member(principal, session_id)
-        chat = await self._instance.chats.find_of_single(workspace.id, session_id)
-        return (workspace, chat) if chat else None
+        return workspace
 
     async def readable_session(self, principal: Principal, request: Request) -> tuple[Workspace, Session] | None:
         """The session that the path names; None when there is none. Raises AccessDenied, as above."""

@@ -10,7 +10,7 @@ from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
 from antiphon.api.honcho.filters import SEARCH, read_filter
 from antiphon.api.honcho.pages import OPTIONAL_TEXT
 from antiphon.api.honcho.reach import Reach, Workspace, check_own_peer, check_whole_workspace
-from antiphon.api.honcho.scopes import sessions_of_scope
+from antiphon.api.honcho.scopes import sessions_of_scopes
 from antiphon.api.honcho.views import View, view_of
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Query, Route
@@ -94,7 +94,7 @@ class Reads:
         if body.scope is not None:
             if "session_id" in (body.filters or {}):
                 raise InvalidInput("scope and a filter of sessions exclude each other", field="scope")
-            ids = await sessions_of_scope(self._instance, workspace, body.scope)
+            ids = await sessions_of_scopes(self._instance, workspace, body.scope)
             wanted = All((wanted, FieldTest("session", IN, tuple(ids))))
         return await self._found(workspace, body, wanted)
 
@@ -126,7 +126,15 @@ class Reads:
     ) -> Reply:
         if workspace is None:
             return json_reply(200, [])
-        hits = await search_messages(self._instance.store, workspace.id, workspace.name, body.query, wanted, body.limit)
+        hits = await search_messages(
+            self._instance.store,
+            self._instance.embeddings,
+            workspace.id,
+            workspace.name,
+            body.query,
+            wanted,
+            body.limit,
+        )
         return json_reply(200, [wire.show_message(message, at, workspace.name) for at, message in hits])
 
     async def summaries(self, request: Request) -> Reply:
@@ -169,6 +177,7 @@ class Reads:
             sessions=sessions,
             query=asked.search_query,
             limit=asked.max_conclusions,
+            distance=asked.search_max_distance,
         )
 
     async def _newest(self, workspace: Workspace, chat: Chat, budget: int) -> list[Message]:

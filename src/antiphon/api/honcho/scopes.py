@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from antiphon.api.honcho import memory_wire, wire
 from antiphon.api.honcho.bodies import read_body
 from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
@@ -75,12 +77,9 @@ class Scopes:
         principal = await self._reach.identify(request)
         check_whole_workspace(principal)
         body = await read_body(request, memory_wire.ScopeCreate)
-        name = SCOPE_PREFIX + body.id
 
         async def put(workspace: Workspace) -> tuple[Participant, bool]:
-            if await self._instance.store.participants.find(workspace.id, PEER, name) is not None:
-                raise Conflict("a peer has the name of this scope")
-            return await self._instance.participants.put_scope(workspace.id, name, wire.object_text(body.metadata))
+            return await put_scope(self._instance, workspace, body.id, wire.object_text(body.metadata))
 
         scope, is_new = await self._reach.in_workspace(principal, request.params["workspace_id"], put)
         return json_reply(201 if is_new else 200, show_scope(scope))
@@ -114,8 +113,7 @@ class Scopes:
                 missing.append(session_id[: limits.NAME_CHARACTERS])
         if missing:
             raise NotFound(f"Sessions not found: {', '.join(map(repr, missing))}")
-        for session_id in body.session_ids:
-            await self._instance.members.join(workspace.id, session_id, SCOPE, scope.name)
+        await self._instance.members.join(workspace.id, body.session_ids, SCOPE, [scope.name])
         return Reply(204)
 
     async def remove(self, request: Request) -> Reply:
@@ -160,17 +158,32 @@ async def find_scope(instance: Instance, workspace: Workspace, scope_id: str) ->
     return found
 
 
-async def sessions_of_scope(instance: Instance, workspace: Workspace | None, scope_id: str) -> list[str]:
-    """The ids of a scope's sessions, the longest member first, at most HONCHO_ALLOWED_SESSIONS.
+async def put_scope(
+    instance: Instance, workspace: Workspace, scope_id: str, metadata: str | None = None
+) -> tuple[Participant, bool]:
+    """The scope of that id, and whether it was made. Raises Conflict when an ordinary peer has its name."""
+    name = SCOPE_PREFIX + scope_id
+    if await instance.store.participants.find(workspace.id, PEER, name) is not None:
+        raise Conflict("a peer has the name of this scope")
+    return await instance.participants.put_scope(workspace.id, name, metadata)
+
+
+async def sessions_of_scopes(
+    instance: Instance, workspace: Workspace | None, scope_ids: str | Sequence[str]
+) -> list[str]:
+    """The ids of the sessions in any of those scopes, the longest member first, at most HONCHO_ALLOWED_SESSIONS.
 
     Raises ParticipantNotFound.
     """
     if workspace is None:
         raise ParticipantNotFound
-    scope = await find_scope(instance, workspace, scope_id)
     part = Slice(0, limits.HONCHO_ALLOWED_SESSIONS)
-    rows, _ = await instance.lists.sessions_of_member(workspace.id, scope.id, part)
-    return [row.id for row in rows]
+    found: dict[str, None] = {}
+    for scope_id in [scope_ids] if isinstance(scope_ids, str) else scope_ids:
+        scope = await find_scope(instance, workspace, scope_id)
+        rows, _ = await instance.lists.sessions_of_member(workspace.id, scope.id, part)
+        found |= dict.fromkeys(row.id for row in rows)
+    return [*found][: limits.HONCHO_ALLOWED_SESSIONS]
 
 
 def show_scope(scope: Participant) -> memory_wire.Scope:

@@ -17,6 +17,7 @@ from antiphon.api.honcho.reach import (
     check_whole_workspace,
     owner_name,
 )
+from antiphon.api.honcho.scopes import put_scope
 from antiphon.api.honcho.speakers import check_speakers, is_name
 from antiphon.api.honcho.workspaces import check_configuration
 from antiphon.api.http import Reply, Request, json_reply
@@ -26,7 +27,7 @@ from antiphon.domain.deletions import CANCEL
 from antiphon.domain.errors import MessageNotFound, SessionIdTaken, SessionNotFound
 from antiphon.domain.ids import new_nano_id, parse_short
 from antiphon.domain.keys import PARTICIPANT, Principal
-from antiphon.domain.participants import Member
+from antiphon.domain.participants import SCOPE, Member
 from antiphon.domain.sessions import SINGLE, Session
 
 PATH = "/v3/workspaces/{workspace_id}/sessions"
@@ -53,7 +54,7 @@ class Sessions:
                 self.list,
                 "The sessions of a workspace, the oldest first.",
                 {200: wire.Page[wire.Session], **BODY_REFUSALS},
-                wire.SessionGet,
+                wire.SessionGet | None,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),
@@ -80,6 +81,8 @@ class Sessions:
         principal = await self._reach.identify(request)
         body = await read_body(request, wire.SessionCreate)
         check_session(principal, body.id)
+        if body.scopes:
+            check_whole_workspace(principal)
         await check_configuration(self._instance.messages, body.configuration)
 
         async def put(workspace: Workspace) -> tuple[Session, bool]:
@@ -92,7 +95,8 @@ class Sessions:
     async def _put(self, principal: Principal, workspace: Workspace, body: wire.SessionCreate) -> tuple[Session, bool]:
         peers = body.peers or {}
         await check_speakers(self._instance.participants, workspace.id, peers)
-        return await self._instance.sessions.put_single(
+        scopes = [await put_scope(self._instance, workspace, scope_id) for scope_id in body.scopes or ()]
+        made = await self._instance.sessions.put_single(
             workspace.id,
             body.id,
             owner_name(principal, workspace, list(peers)),
@@ -101,6 +105,9 @@ class Sessions:
             [Member(name, config.observe_me, config.observe_others) for name, config in peers.items()],
             principal.participant_id if principal.scope == PARTICIPANT else None,
         )
+        if scopes:
+            await self._instance.members.join(workspace.id, [body.id], SCOPE, [scope.name for scope, _ in scopes])
+        return made
 
     async def list(self, request: Request) -> Reply:
         """POST …/sessions/list."""

@@ -70,6 +70,8 @@ async def read_upload(request: Request) -> Upload:
     if len(text) > limits.HONCHO_UPLOAD_CHARACTERS:
         raise TooLarge(f"the text of a file has at most {limits.HONCHO_UPLOAD_CHARACTERS} characters")
     pieces = cut(storable(text), limits.HONCHO_CONTENT_CHARACTERS)
+    if len(pieces) > limits.HONCHO_UPLOAD_MESSAGES:
+        raise TooLarge(f"a file makes at most {limits.HONCHO_UPLOAD_MESSAGES} messages")
     more = (fields.get("metadata"), fields.get("configuration"), fields.get("created_at"))
     return Upload(pieces, fields["peer_id"], *more)
 
@@ -106,7 +108,14 @@ async def _read_form(request: Request) -> tuple[dict[str, str], tuple[bytes, str
 
 
 def text_of(content: bytes, kind: str) -> str:
-    """The text of a file of that media type. Raises UnsupportedType, and InvalidInput for a broken file."""
+    """The text of a file of that media type; none in an empty one.
+
+    Raises UnsupportedType, and InvalidInput for a broken file.
+    """
+    if kind not in {PDF, JSON, CSV} and not kind.startswith("text/"):
+        raise UnsupportedType(f"files of the type {kind[:64]!r} are not read")
+    if not content:
+        return ""
     if kind == PDF:
         return _text_of_pdf(content)
     if kind == JSON:
@@ -116,9 +125,7 @@ def text_of(content: bytes, kind: str) -> str:
             raise InvalidInput("the file is no JSON", field="file") from None
     if kind == CSV:
         return _text_of_csv(_decoded(content))
-    if kind.startswith("text/"):
-        return _decoded(content)
-    raise UnsupportedType(f"files of the type {kind[:64]!r} are not read")
+    return _decoded(content)
 
 
 def _decoded(content: bytes) -> str:

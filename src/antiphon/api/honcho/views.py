@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from antiphon.api.honcho.reach import Workspace
-from antiphon.api.honcho.scopes import sessions_of_scope
+from antiphon.api.honcho.scopes import sessions_of_scopes
 from antiphon.core.instance import Instance
 from antiphon.core.ports import Slice
 from antiphon.domain import times
@@ -33,12 +33,13 @@ async def view_of(
     observer: str,
     target: str,
     *,
-    scope: str | None = None,
+    scope: str | Sequence[str] | None = None,
     sessions: Sequence[str] | None = None,
     query: str | None = None,
     limit: int | None = None,
+    distance: float | None = None,
 ) -> View:
-    """What an observer knows of a target: the newest conclusions, or those that fit a query best.
+    """What an observer knows of a target: the newest conclusions, or those that fit a query best, none too distant.
 
     Only from some sessions where they are given, and then without the card. Raises ParticipantNotFound for an unknown
     observer that is not the target, and for an unknown scope; InvalidInput for a scope as target.
@@ -46,7 +47,7 @@ async def view_of(
     check_no_scope(target)
     wanted: list[Filter] = [FieldTest("observed", EQ, (target,))]
     if scope is not None:
-        sessions = await sessions_of_scope(instance, workspace, scope)
+        sessions = await sessions_of_scopes(instance, workspace, scope)
     elif observer != target and await instance.participants.find(workspace.id, observer) is None:
         raise ParticipantNotFound
     else:
@@ -55,7 +56,7 @@ async def view_of(
         wanted.append(FieldTest("session", IN, tuple(one for one in sessions if is_storable(one))))
     if not is_storable(target + observer):
         return View("", None)
-    lines = await _lines(instance, workspace, All(tuple(wanted)), query, limit or _CONCLUSIONS)
+    lines = await _lines(instance, workspace, All(tuple(wanted)), query, limit or _CONCLUSIONS, distance)
     card = None
     if sessions is None and await instance.participants.find(workspace.id, observer) is not None:
         card = await instance.conclusions.card(workspace.id, observer, target)
@@ -68,9 +69,11 @@ def check_no_scope(*names: str | None) -> None:
         raise InvalidInput("a scope is no peer", field="peer_id")
 
 
-async def _lines(instance: Instance, workspace: Workspace, wanted: Filter, query: str | None, limit: int) -> list[str]:
+async def _lines(
+    instance: Instance, workspace: Workspace, wanted: Filter, query: str | None, limit: int, distance: float | None
+) -> list[str]:
     if query:
-        found = await instance.conclusions.query(workspace.id, workspace.name, query, wanted, limit)
+        found = await instance.conclusions.query(workspace.id, workspace.name, query, wanted, limit, distance)
     else:
         newest = Slice(0, limit, is_reversed=True)
         found, _ = await instance.conclusions.list(workspace.id, workspace.name, wanted, newest)

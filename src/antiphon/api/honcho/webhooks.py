@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,13 +109,24 @@ class Webhooks:
 def _check_address(url: str) -> None:
     """Raises InvalidInput for what is no address to send to, and for an IP address that is not public."""
     check_url(url)
-    host = urlsplit(url).hostname or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return
-    if not is_public(host):
+    address = _address_of(urlsplit(url).hostname or "")
+    if address is not None and not is_public(address):
         raise InvalidInput("the address is not of the public network", field="url")
+
+
+def _address_of(host: str) -> str | None:
+    """The IP address that a host is, in any form that a resolver takes for one (`127.1`, `0x7f000001`); None for names.
+
+    What a name stands for is judged at each delivery.
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
 
 
 def _show(webhook: Webhook, workspace: Workspace) -> memory_wire.WebhookEndpoint:

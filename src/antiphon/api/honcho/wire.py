@@ -77,6 +77,7 @@ def check_moment(value: datetime) -> datetime:
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARACTERS, pattern=NAME_PATTERN)]
 Metadata = Annotated[dict[str, Any], AfterValidator(check_metadata)]
 Id = AliasChoices("id", "name")
+ScopeName = Annotated[str, Field(min_length=1, max_length=limits.HONCHO_SCOPE_CHARACTERS, pattern=NAME_PATTERN)]
 
 
 class ReasoningConfiguration(BaseModel):
@@ -131,6 +132,14 @@ def configuration_text(configuration: Configuration | None) -> str | None:
     return None if configuration is None else object_text(configuration.model_dump(exclude_none=True))
 
 
+class WorkspaceConfiguration(Configuration):
+    """Settings of a workspace, which hold for its sessions where these say nothing."""
+
+
+class SessionConfiguration(Configuration):
+    """Settings of a session."""
+
+
 class MessageConfiguration(BaseModel):
     """Settings of one message."""
 
@@ -142,14 +151,14 @@ class WorkspaceCreate(BaseModel):
 
     id: Name = Field(validation_alias=Id)
     metadata: Metadata | None = None
-    configuration: Configuration | None = None
+    configuration: WorkspaceConfiguration | None = None
 
 
 class WorkspaceUpdate(BaseModel):
     """What to change of a workspace; an absent or null value is left alone."""
 
     metadata: Metadata | None = None
-    configuration: Configuration | None = None
+    configuration: WorkspaceConfiguration | None = None
 
 
 class PeerCreate(BaseModel):
@@ -175,7 +184,8 @@ class SessionCreate(BaseModel):
     peers: Annotated[dict[str, SessionPeerConfig], Field(max_length=limits.MEMBERS_PER_REQUEST)] | None = Field(
         None, validation_alias=AliasChoices("peers", "peer_names")
     )
-    configuration: Configuration | None = None
+    configuration: SessionConfiguration | None = None
+    scopes: Annotated[list[ScopeName], Field(max_length=limits.HONCHO_SCOPES_PER_REQUEST)] | None = None
 
 
 class MessageCreate(BaseModel):
@@ -205,7 +215,7 @@ class SessionUpdate(BaseModel):
     """What to change of a session; an absent or null value is left alone."""
 
     metadata: Metadata | None = None
-    configuration: Configuration | None = None
+    configuration: SessionConfiguration | None = None
 
 
 class ListOptions(BaseModel):
@@ -286,14 +296,18 @@ class Message(msgspec.Struct):
     token_count: int
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Number = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Page(msgspec.Struct, Generic[Item]):
     """A page of a list; `pages` is how many there are of this size, 0 when there is nothing."""
 
     items: list[Item]
-    total: int
-    page: int
-    size: int
-    pages: int
+    total: Count
+    page: Number
+    size: Number
+    pages: Count
 
 
 class Accepted(msgspec.Struct):

@@ -38,7 +38,7 @@ class Workspaces:
                 self.list,
                 "All workspaces, the oldest first.",
                 {200: wire.Page[wire.Workspace], **BODY_REFUSALS},
-                wire.WorkspaceGet,
+                wire.WorkspaceGet | None,
                 is_body_optional=True,
                 query=LIST_QUERY,
             ),

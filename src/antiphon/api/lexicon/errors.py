@@ -16,7 +16,7 @@ from antiphon.domain.errors import (
 )
 
 INTERNAL = "INTERNAL_ERROR"
-CLOSE_INTERNAL, CLOSE_UNAUTHORIZED, CLOSE_NOT_FOUND, CLOSE_TOO_MANY = 1011, 4401, 4404, 4429
+CLOSE_INTERNAL, CLOSE_UNAUTHORIZED, CLOSE_DISMISSED, CLOSE_NOT_FOUND, CLOSE_TOO_MANY = 1011, 4401, 4403, 4404, 4429
 
 _AGAIN = "Try again in a moment"
 _INPUT = "Correct what details.errors names, or the whole, and send it again"
@@ -29,7 +29,8 @@ class Answer(NamedTuple):
     """What an error is on this wire.
 
     `status`, `error_code` and `fix` are for REST. In a socket event the code is `event_code`; when the error ends the
-    socket, at the handshake or later, it closes with `close_code`.
+    socket, at the handshake or later, it closes with `close_code`, the reason being the code. With a `close_reason`
+    that is the reason, and no event comes before it.
     """
 
     status: int
@@ -37,6 +38,7 @@ class Answer(NamedTuple):
     fix: str
     event_code: str = INTERNAL
     close_code: int = CLOSE_INTERNAL
+    close_reason: str | None = None
 
 
 _FAULT = Answer(500, INTERNAL, _AGAIN)
@@ -46,6 +48,11 @@ _NO_CHAT = Answer(404, "CHAT_NOT_FOUND", _CHAT, "CHAT_NOT_FOUND", CLOSE_NOT_FOUN
 ANSWERS: dict[str, Answer] = {
     "error": _FAULT,
     "invalid_input": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "import_refused": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "import_foreign": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "import_version": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "import_cut": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
+    "import_altered": Answer(400, "INVALID_REQUEST", _INPUT, "INVALID_MESSAGE"),
     "malformed_body": Answer(400, "INVALID_REQUEST", "Send one JSON object in UTF-8", "INVALID_MESSAGE"),
     "body_too_large": Answer(413, "INVALID_REQUEST", "Send less at once", "INVALID_MESSAGE"),
     "authentication_failed": _UNAUTHORIZED,
@@ -58,7 +65,11 @@ ANSWERS: dict[str, Answer] = {
     "message_not_found": Answer(404, "NOT_FOUND", "Check the id"),
     "key_not_found": _UNAUTHORIZED,
     "connection_not_found": Answer(500, INTERNAL, "Connect again"),
+    "connection_dismissed": Answer(
+        409, "CONFLICT", "Ask who runs the server", INTERNAL, CLOSE_DISMISSED, "closed by the operator"
+    ),
     "deletion_not_found": Answer(404, "NOT_FOUND", "Check the id"),
+    "import_not_found": Answer(404, "NOT_FOUND", "Check the id"),
     "turn_not_found": Answer(404, "NOT_FOUND", "Check the id"),
     "conflict": Answer(409, "CONFLICT", _AGAIN),
     "chat_id_taken": Answer(409, "CONFLICT", _NAME),
@@ -77,7 +88,11 @@ ANSWERS: dict[str, Answer] = {
     ),
     "turn_over": Answer(409, "CONFLICT", "Send the message again to start another answer"),
     "turn_still_running": Answer(504, "CONFLICT", _AGAIN),
+    "version_changed": Answer(409, "CONFLICT", "Look at it again"),
     "plan_changed": Answer(409, "CONFLICT", "Look again at what would be deleted"),
+    "import_id_taken": Answer(409, "CONFLICT", "It names something else by now"),
+    "idempotency_key_reused": Answer(409, "CONFLICT", "Take another key"),
+    "in_progress": Answer(409, "CONFLICT", _AGAIN),
     "undo_id_taken": Answer(409, "CONFLICT", "It names something else by now"),
     "undo_parent_deleted": Answer(409, "CONFLICT", "Undo that deletion first"),
     "undo_too_late": Answer(409, "CONFLICT", "It cannot be undone any more"),

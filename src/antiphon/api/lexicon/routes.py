@@ -12,13 +12,14 @@ from antiphon.api.lexicon import wire
 from antiphon.api.lexicon.asyncapi import socket_document
 from antiphon.api.lexicon.chats import Chats
 from antiphon.api.lexicon.errors import UpgradeRequired, refuse
-from antiphon.api.lexicon.rates import RequestRates
 from antiphon.api.lexicon.reach import check_scope
 from antiphon.api.openapi import document
 from antiphon.api.routing import MethodNotAllowed, Query, Route, RouteTable
 from antiphon.core.instance import Instance
+from antiphon.core.rates import RequestRates
 from antiphon.domain import limits
 from antiphon.domain.errors import AntiphonError
+from antiphon.domain.ids import Uid
 
 _NO_STORE = (b"cache-control", b"no-store")
 _SOCKET_PATH = ["ws", "chat"]
@@ -33,13 +34,14 @@ _PAGING = (
 
 
 class Lexicon(Dialect):
-    """Lexicon's chats, under `/api/v1`."""
+    """Lexicon's chats, under `/api/v1`. `requests_per_minute` is the limit of tenants without one of their own."""
 
     name = "lexicon"
 
     def __init__(self, instance: Instance, requests_per_minute: int) -> None:
         self._instance = instance
-        self._rates = RequestRates(requests_per_minute)
+        self._requests_per_minute = requests_per_minute
+        self._rates = RequestRates()
         chats = Chats(instance)
         one = "/api/v1/chats/{chat_id}"
         created = {201: wire.CreatedChat, 400: wire.Error, 413: wire.Error, **_ERRORS}
@@ -87,11 +89,12 @@ class Lexicon(Dialect):
             return await super().respond(request)
         principal = await authenticate(self._instance, request, api_key_of(request))
         check_scope(principal)
-        self._rates.count(principal.tenant_id)
+        limit = (await self._instance.tenants.settings(principal.tenant_id)).rate_limit
+        self._rates.count(principal.tenant_id, self._requests_per_minute if limit is None else limit)
         if segments[: len(_USER_PATH)] == _USER_PATH and len(segments) > len(_USER_PATH) + 1:
             segments[len(_USER_PATH) :] = ["/".join(segments[len(_USER_PATH) :])]  # a user's id may hold slashes
         reply = await super().respond(request)
-        reply.headers = [*reply.headers, _NO_STORE, *self._rates.headers(principal.tenant_id)]
+        reply.headers = [*reply.headers, _NO_STORE, *self._standing(principal.tenant_id)]
         return reply
 
     def refuse(self, request: Request, error: AntiphonError) -> Reply:
@@ -99,12 +102,23 @@ class Lexicon(Dialect):
         reply = refuse(error)
         reply.headers.append(_NO_STORE)
         if request.principal is not None:
-            reply.headers += self._rates.headers(request.principal.tenant_id)
+            reply.headers += self._standing(request.principal.tenant_id)
         if isinstance(error, MethodNotAllowed):
             reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
         if isinstance(error, UpgradeRequired):
             reply.headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
         return reply
+
+    def _standing(self, tenant_id: Uid) -> list[tuple[bytes, bytes]]:
+        """What tells the client where its tenant stands."""
+        standing = self._rates.standing(tenant_id)
+        if standing is None:
+            return []
+        return [
+            (b"x-ratelimit-limit", b"%d" % standing.limit),
+            (b"x-ratelimit-remaining", b"%d" % standing.remaining),
+            (b"x-ratelimit-reset", b"%d" % standing.ends_at),
+        ]
 
     async def openapi(self, request: Request) -> Reply:
         """GET /api/v1/openapi.json."""

@@ -40,6 +40,7 @@ from antiphon.domain.errors import (
     ChatNotFound,
     ConnectionNotFound,
     RateLimitExceeded,
+    StoreError,
     StoreUnavailable,
 )
 from antiphon.domain.ids import text_of
@@ -115,7 +116,6 @@ class _Conversation:
         self._reason: AntiphonError | None = None
         self._connection: Connection | None = None
         self._model: str | None = None
-        self._agent_name = ""
 
     # The life of the socket
 
@@ -167,7 +167,7 @@ class _Conversation:
 
     async def _enter(self, given: Given) -> Connection:
         principal, user_id, chat = await admit(self._instance, given)
-        self._agent_name, self._model = principal.agent_name, chat.model
+        self._model = chat.model
         try:
             connection = await self._instance.connections.open(principal.tenant_id, chat.key, user_id, self._lose)
         except ChatNotFound:
@@ -229,7 +229,10 @@ class _Conversation:
             try:
                 await self._exchange(connection, frame)
             except (ChatNotFound, ConnectionNotFound) as error:
-                self._lose(error)
+                reason: AntiphonError = error
+                with suppress(StoreError):
+                    reason = await self._instance.connections.why_lost(connection)
+                self._lose(reason)
                 return
             except AntiphonError as error:
                 await self._say(error)
@@ -249,7 +252,7 @@ class _Conversation:
             MessageReceived(message_id=wire.message_id(said), chat_id=chat_id, user_id=user_id, content=content)
         )
         await self._send(StreamStarted(chat_id=chat_id, user_id=user_id))
-        async with aclosing(self._instance.replies.answer(connection, self._agent_name, self._model)) as pieces:
+        async with aclosing(self._instance.replies.answer(connection, self._model)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Message):
                     message_id, text = wire.message_id(piece), piece.text
@@ -264,10 +267,11 @@ class _Conversation:
         await self._send(Failed(error_code=code, error_message=error.message, details=details_of(error)))
 
     async def _refuse(self, error: AntiphonError) -> None:
-        """Tell of an error that ends the socket, and end it; the reason repeats the code."""
-        await self._say(error)
+        """Tell of an error that ends the socket, and end it; the reason repeats the code, or speaks for itself."""
         row = answer_of(error)
-        await self._close(row.close_code, row.event_code)
+        if row.close_reason is None:
+            await self._say(error)
+        await self._close(row.close_code, row.close_reason or row.event_code)
 
     async def _send(self, event: Event) -> None:
         """Send an event. Raises _ClientLeft, also when the client has not read for `send_seconds`."""

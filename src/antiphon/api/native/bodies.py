@@ -16,6 +16,7 @@ from antiphon.domain.errors import InvalidInput, MalformedBody
 T = TypeVar("T")
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
 
 
@@ -37,6 +38,9 @@ def convert(value: Any, kind: type[T]) -> T:
         if found := _UNKNOWN.fullmatch(message):
             field = f"{place}.{found[1]}" if place else found[1]
             raise UnknownField(f"{field} is not known", field=field) from None
+        if found := _MISSING.fullmatch(message):
+            field = f"{place}.{found[1]}" if place else found[1]
+            raise InvalidInput(f"{field} is missing", field=field) from None
         raise InvalidInput(message, field=place) from None
 
 
@@ -59,30 +63,40 @@ def read_sequence(text: str, field: str) -> int:
     return int(text)
 
 
-def check_message(message: NewMessage) -> tuple[str, str | None]:
-    """The text of a message, and its parts as JSON when it has any. Raises InvalidInput."""
+def check_message(message: NewMessage, at: str = "message") -> tuple[str, str | None]:
+    """The text of a message, and its parts as JSON when it has any. Raises InvalidInput; its fields are below `at`."""
     if (message.text is None) == (message.parts is None):
-        raise InvalidInput("a message has either text or parts", field="message")
+        raise InvalidInput("a message has either text or parts", field=at)
     if message.client_id is not None and not texts.is_client_id(message.client_id):
-        raise InvalidInput("a client's id is 1 to 512 characters", field="message.client_id")
-    if message.participant is not None:
-        if not message.participant:
-            raise InvalidInput("a participant has a name", field="message.participant")
-        texts.check_text(message.participant, "message.participant", limits.NAME_CHARACTERS)
+        raise InvalidInput("a client's id is 1 to 512 characters", field=f"{at}.client_id")
+    check_name(message.participant, f"{at}.participant")
     if message.text is not None:
         if not message.text:
-            raise InvalidInput("the text is empty", field="message.text")
-        return texts.check_text(message.text, "message.text", limits.BODY_BYTES), None
+            raise InvalidInput("the text is empty", field=f"{at}.text")
+        return texts.check_text(message.text, f"{at}.text", limits.BODY_BYTES), None
     parts = message.parts or []
     said = [part["text"] for part in parts if part.get("type") == "text" and isinstance(part.get("text"), str)]
     if not parts or not all(isinstance(part.get("type"), str) for part in parts):
-        raise InvalidInput("parts is a list of at least one object with a type", field="message.parts")
-    return texts.check_text("\n\n".join(said), "message.parts", limits.BODY_BYTES), json_text(parts)
+        raise InvalidInput("parts is a list of at least one object with a type", field=f"{at}.parts")
+    return texts.check_text("\n\n".join(said), f"{at}.parts", limits.BODY_BYTES), json_text(parts)
 
 
-def check_metadata(metadata: dict[str, Any] | None) -> str:
+def check_metadata(metadata: dict[str, Any] | None, at: str = "message") -> str:
     """Metadata as JSON text. Raises InvalidInput."""
     text = json_text(metadata or {})
     if len(text.encode()) > limits.METADATA_BYTES:
-        raise InvalidInput(f"metadata is larger than {limits.METADATA_BYTES} bytes", field="message.metadata")
-    return texts.check_text(text, "message.metadata", limits.METADATA_BYTES)
+        raise InvalidInput(f"metadata is larger than {limits.METADATA_BYTES} bytes", field=f"{at}.metadata")
+    return texts.check_text(text, f"{at}.metadata", limits.METADATA_BYTES)
+
+
+def check_name(name: str | None, field: str) -> None:
+    """Raise InvalidInput unless a participant may have that name; None names nobody."""
+    if name is not None and not texts.check_text(name, field, limits.NAME_CHARACTERS).strip():
+        raise InvalidInput("a participant has a name", field=field)
+
+
+def check_title(title: str) -> str:
+    """The title itself. Raises InvalidInput unless it is 1 to TITLE_CHARACTERS characters that are not all blank."""
+    if not texts.check_text(title, "title", limits.TITLE_CHARACTERS).strip():
+        raise InvalidInput("the title is blank", field="title")
+    return title

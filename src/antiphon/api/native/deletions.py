@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -10,11 +9,23 @@ import msgspec
 
 from antiphon.api.http import Reply, Request, StreamReply, json_reply
 from antiphon.api.native.bodies import read_body
+from antiphon.api.native.chats import view_chats
 from antiphon.api.native.errors import TargetBusy, problem_of, refusals
 from antiphon.api.native.export import DELETING_ANSWER, DELETING_FORMS, Exports, as_surveyed
-from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, make_cursor, read_cursor, read_flag, read_limit
+from antiphon.api.native.queries import (
+    PAGE,
+    PAGE_NAMES,
+    check_names,
+    cut_page,
+    list_name,
+    read_cursor,
+    read_flag,
+    read_limit,
+)
 from antiphon.api.native.reach import Reach
-from antiphon.api.native.wire import TURN, Blocker, Problem, show_time
+from antiphon.api.native.sessions import view_session
+from antiphon.api.native.versions import IF_MATCH, read_tags, tag_of, versioned
+from antiphon.api.native.wire import CONNECTION, TURN, Blocker, Problem, parse_id, show_time
 from antiphon.api.routing import Query, Route
 from antiphon.core.deletion.engine import Target as Aim
 from antiphon.core.instance import Instance
@@ -26,16 +37,14 @@ from antiphon.domain.errors import (
     ChatHasActiveConnections,
     ChatHasActiveTurn,
     ChatIsLastOfSession,
-    DeletionNotFound,
     InvalidInput,
     NotFound,
     PlanChanged,
 )
-from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
+from antiphon.domain.idempotency import Subject
+from antiphon.domain.ids import text_of
 from antiphon.domain.keys import ADMIN, TENANT, Principal
 from antiphon.domain.receipts import DELETION_PREFIX, ID_PREFIX
-
-CONNECTION = "con_"
 
 _STATES = (
     deletions.WAITING,
@@ -48,9 +57,6 @@ _STATES = (
 )
 _MODES = (deletions.REFUSE, deletions.CANCEL, deletions.AFTER)
 _BLOCKER_PREFIXES = {"connection": CONNECTION, "turn": TURN}
-
-_TAG = r'(W/)?"([^"]*)"'
-_TAGS = re.compile(rf"{_TAG}(?:\s*,\s*{_TAG})*")
 
 _MODE = Query("mode", {"enum": [*_MODES], "default": deletions.REFUSE}, "What to do about something live on it.")
 _EXPORT = Query("export", {"enum": [*DELETING_FORMS]}, "Send all of it first, and delete only what was sent.")
@@ -176,13 +182,21 @@ class Deletions:
         chat, session = f"{prefix}/chats/{{chat_id}}", f"{prefix}/sessions/{{session_id}}"
         return [
             Route("POST", f"{prefix}/deletions/plan", self.plan, "What deleting would remove.", plan, body=NewPlan),
-            Route("POST", f"{prefix}/deletions", self.create, "Delete something, or several.", made, body=NewDeletion),
+            Route(
+                "POST",
+                f"{prefix}/deletions",
+                self.create,
+                "Delete something, or several.",
+                made,
+                body=NewDeletion,
+                query=(IF_MATCH,),
+            ),
             Route("GET", f"{prefix}/deletions", self.list, "List deletions.", listed, query=(*_FILTER, *PAGE)),
             Route("GET", one, self.get, "Get a deletion.", {200: Deletion, **refusals()}),
             Route("POST", f"{one}/retry", self.retry, "Let it be tried now.", {202: Deletion, **refusals()}),
             Route("POST", f"{one}/undo", self.undo, "Put back all of it.", {200: Deletion, **refusals(409, 410)}),
-            Route("DELETE", chat, self.delete_chat, "Delete a chat.", cleared, query=(_MODE, _EXPORT)),
-            Route("DELETE", session, self.delete_session, "Delete a session.", ordered, query=(_MODE,)),
+            Route("DELETE", chat, self.delete_chat, "Delete a chat.", cleared, query=(_MODE, _EXPORT, IF_MATCH)),
+            Route("DELETE", session, self.delete_session, "Delete a session.", ordered, query=(_MODE, IF_MATCH)),
         ]
 
     async def plan(self, request: Request) -> Reply:
@@ -246,19 +260,21 @@ class Deletions:
     async def get(self, request: Request) -> Reply:
         """GET /deletions/{deletion_id}."""
         principal = await self._reach.overseer(request)
-        deletion_id = _parse(request.params["deletion_id"])
-        return json_reply(200, show_deletion(await self._instance.deletions.get(principal.tenant_id, deletion_id)))
+        deletion_id = parse_id(request.params["deletion_id"], DELETION_PREFIX)
+        return versioned(200, show_deletion(await self._instance.deletions.get(principal.tenant_id, deletion_id)))
 
     async def retry(self, request: Request) -> Reply:
         """POST /deletions/{deletion_id}/retry: 202, also for one that is over or at work, which is left alone."""
         principal = await self._reach.overseer(request)
-        deletion_id = _parse(request.params["deletion_id"])
-        return json_reply(202, show_deletion(await self._instance.deletions.retry(principal.tenant_id, deletion_id)))
+        deletion_id = parse_id(request.params["deletion_id"], DELETION_PREFIX)
+        deletion = await self._instance.deletions.retry(principal.tenant_id, deletion_id)
+        request.subject = _subject_of(deletion)
+        return json_reply(202, show_deletion(deletion))
 
     async def undo(self, request: Request) -> Reply:
         """POST /deletions/{deletion_id}/undo: 200, all of it is back; 409 or 410, and nothing is."""
         principal = await self._reach.overseer(request)
-        deletion_id = _parse(request.params["deletion_id"])
+        deletion_id = parse_id(request.params["deletion_id"], DELETION_PREFIX)
         return json_reply(200, show_deletion(await self._instance.deletions.undo(principal.tenant_id, deletion_id)))
 
     async def list(self, request: Request) -> Reply:
@@ -269,13 +285,13 @@ class Deletions:
         if unknown := [state for state in states if state not in _STATES]:
             raise InvalidInput(f"{unknown[0]!r} is no state of a deletion", field="state")
         is_overdue, limit = read_flag(request, "overdue"), read_limit(request)
-        of_list = b"deletions" + principal.tenant_id + ",".join([*states, str(is_overdue)]).encode()
+        of_list = list_name("deletions", principal.tenant_id, is_overdue, *states)
         before = read_cursor(of_list, request)
         found = await self._instance.deletions.list(
             principal.tenant_id, states, before, limit + 1, is_overdue=is_overdue
         )
-        following = make_cursor(of_list, found[limit - 1].id) if len(found) > limit else None
-        return json_reply(200, DeletionList([show_deletion(deletion) for deletion in found[:limit]], following))
+        page, following = cut_page(found, limit, of_list, lambda deletion: deletion.id)
+        return json_reply(200, DeletionList([show_deletion(deletion) for deletion in page], following))
 
     async def _aim(self, principal: Principal, target: Target) -> Aim:
         """What the key may delete under that name. Raises AccessDenied, and NotFound's kinds.
@@ -339,13 +355,24 @@ class Deletions:
 
     async def _expected(self, request: Request, principal: Principal, aims: Sequence[Aim]) -> Sequence[str | None]:
         """The digest of each target alone, when together they are what `If-Match` says; else PlanChanged."""
-        tags = _tags_of(request)
+        tags = read_tags(request)
         if tags is None or not aims:
             return [None] * len(aims)
         plan = await self._instance.deletions.plan(principal.tenant_id, aims)
-        if plan.digest not in tags:
+        is_known = plan.digest in tags
+        if not is_known and request.method == "DELETE":  # then it may be the version of the thing itself
+            is_known = await self._version(principal, aims[0]) in tags
+        if not is_known:
             raise PlanChanged
         return [digest_of_surveys((survey,)) for survey in plan.surveys]
+
+    async def _version(self, principal: Principal, aim: Aim) -> str:
+        """The version of a chat or a session as it is shown now."""
+        if aim.kind == "chat":
+            chat = await self._reach.chat(principal, aim.id)
+            return tag_of((await view_chats(self._instance, principal, [chat]))[0])
+        session = await self._reach.session(principal, aim.id)
+        return tag_of(await view_session(self._instance, principal, session))
 
     async def _delete(self, principal: Principal, aim: Aim, order: Order) -> deletions.Deletion:
         """Delete, or raise TargetBusy with what stands in the way at this moment."""
@@ -378,25 +405,6 @@ def _mode_of(request: Request, known: Collection[str]) -> str:
     if mode not in _MODES:
         raise InvalidInput(f"mode is {', '.join(_MODES[:-1])} or {_MODES[-1]}", field="mode")
     return mode
-
-
-def _tags_of(request: Request) -> set[str] | None:
-    """The digests of which one must fit; None when any may. A weak one never fits. Raises InvalidInput."""
-    text = request.header(b"if-match")
-    if text is None or text == "*":
-        return None
-    if not _TAGS.fullmatch(text):
-        raise InvalidInput("If-Match is the digest of a plan, in quotes", field="If-Match")
-    return {tag for weak, tag in re.findall(_TAG, text) if not weak}
-
-
-def _parse(text: str) -> Uid:
-    """The id behind the prefix. Raises DeletionNotFound for what is no such id: it names nothing."""
-    uuid = text.removeprefix(DELETION_PREFIX)
-    uid = parse_uuid(uuid) if text.startswith(DELETION_PREFIX) and is_canonical_uuid(uuid) else None
-    if uid is None:
-        raise DeletionNotFound
-    return uid
 
 
 def _failed(request: Request, target: Target, error: AntiphonError) -> Result:
@@ -443,3 +451,10 @@ def show_deletion(deletion: deletions.Deletion) -> Deletion:
 
 def _time_or_none(moment: int | None) -> str | None:
     return None if moment is None else show_time(moment)
+
+
+def _subject_of(deletion: deletions.Deletion) -> Subject:
+    """What an answer that names the target of a deletion tells of: it is not kept while that is gone."""
+    columns = {deletions.CHAT: "chat_key", deletions.SESSION: "session_key", deletions.PARTICIPANT: "participant_id"}
+    column = columns.get(deletion.kind)
+    return Subject() if column is None else Subject(**{column: deletion.target_key})

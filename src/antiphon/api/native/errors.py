@@ -15,6 +15,7 @@ from antiphon.domain.errors import (
     Conflict,
     InvalidInput,
     RateLimitExceeded,
+    RequestInProgress,
     StoreUnavailable,
 )
 
@@ -67,6 +68,11 @@ ROWS: dict[str, Row] = {
     "invalid_input": _INVALID,
     "unknown_field": _INVALID._replace(code="unknown_field", title="The request has a field that is not known"),
     "malformed_body": _INVALID._replace(code="malformed_body", title="The body is not JSON in UTF-8"),
+    "import_refused": _INVALID._replace(code="import_refused", title="A line of the file breaks a rule"),
+    "import_foreign": _INVALID._replace(code="import_foreign", title="The file is not an export in JSON lines"),
+    "import_version": _INVALID._replace(code="import_version", title="The file is of another version"),
+    "import_cut": _INVALID._replace(code="import_cut", title="The file was cut"),
+    "import_altered": _INVALID._replace(code="import_altered", title="The file is not what was written"),
     "body_too_large": Row(413, "body_too_large", "The body is too large", CLOSE_INVALID),
     "authentication_failed": Row(401, "authentication_failed", "A valid key is needed", CLOSE_UNAUTHORIZED),
     "access_denied": Row(403, "access_denied", "The key does not reach this far", CLOSE_DENIED),
@@ -78,13 +84,19 @@ ROWS: dict[str, Row] = {
     "message_not_found": _NOT_FOUND,
     "key_not_found": _NOT_FOUND,
     "connection_not_found": _NOT_FOUND,
+    "connection_dismissed": _NOT_FOUND,
     "deletion_not_found": _NOT_FOUND,
     "turn_not_found": _NOT_FOUND,
+    "import_not_found": _NOT_FOUND,
     "route_not_found": Row(404, "route_not_found", "There is no such route"),
     "method_not_allowed": Row(405, "method_not_allowed", "The route does not have this method"),
     "conflict": _conflict("conflict"),
     "busy": _conflict("busy", "Something stands in the way"),
     "plan_changed": Row(412, "changed", "It is not what it was"),
+    "version_changed": Row(412, "changed", "It is not what it was"),
+    "import_id_taken": _conflict("id_taken", "Something of the file is there already"),
+    "idempotency_key_reused": Row(422, "idempotency_key_reused", "The idempotency key came with another request"),
+    "in_progress": _conflict("in_progress", "The same request is being worked on"),
     "undo_id_taken": _conflict("id_taken", "The id names something else by now"),
     "undo_parent_deleted": _conflict("parent_deleted", "What it belonged to has been deleted"),
     "undo_too_late": Row(410, "too_late", "It cannot be undone"),
@@ -101,7 +113,7 @@ ROWS: dict[str, Row] = {
     "tenant_has_sessions": _conflict("busy", "The tenant still has sessions"),
     "limit_exceeded": _conflict("limit_exceeded", "A limit is reached"),
     "chat_full": _conflict("chat_full", "The chat holds as many messages as a chat can hold"),
-    "rate_limit_exceeded": Row(429, "rate_limit_exceeded", "Too many requests", CLOSE_RATE),
+    "rate_limit_exceeded": Row(429, "rate_limited", "Too many requests", CLOSE_RATE),
     "connection_limit_exceeded": Row(429, "connection_limit_exceeded", "Too many streams and sockets", CLOSE_TOO_MANY),
     "sandbox_not_active": _conflict("sandbox_not_active", "The session has no sandbox at work"),
     "sandbox_stopping": _conflict("sandbox_stopping", "The sandbox is about to stop"),
@@ -150,9 +162,11 @@ def _headers(error: AntiphonError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, StoreUnavailable | RateLimitExceeded):
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
+    if isinstance(error, RequestInProgress):
+        headers.append((b"retry-after", b"1"))
     return headers
 
 
 def refusals(*statuses: int) -> dict[int, Any]:
     """What a route may answer instead, for the document: those statuses, and what any route may answer."""
-    return dict.fromkeys((400, 401, 403, 404, 500, 503, *statuses), PROBLEM)
+    return dict.fromkeys((400, 401, 403, 404, 429, 500, 503, *statuses), PROBLEM)

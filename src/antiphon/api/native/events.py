@@ -7,9 +7,10 @@ import msgspec
 from antiphon.api.http import Reply, Request, StreamReply
 from antiphon.api.native.bodies import sequence_of
 from antiphon.api.native.errors import refusals
+from antiphon.api.native.examples import EVENTS
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.wire import parse_turn_id, show_turn_id, sse_frame, sse_live_frame
-from antiphon.api.routing import Query, Route
+from antiphon.api.routing import Content, Query, Route
 from antiphon.api.sse import HEADERS, EventStream
 from antiphon.api.ws import Places
 from antiphon.core.instance import Instance
@@ -63,9 +64,8 @@ class Events:
                 f"{prefix}/chats/{{chat_id}}/events",
                 self.get,
                 "The events of the running turn, or of the last, to its end; also a WebSocket.",
-                {200: str, 204: None, **refusals(429)},
+                {200: Content(str, "text/event-stream", EVENTS), 204: None, **refusals(429)},
                 query=QUERY,
-                media_type="text/event-stream",
             )
         ]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from antiphon.api.http import ClientGone, Request, StreamReply
 from antiphon.api.native.errors import refusals, row_of
+from antiphon.api.native.examples import EXPORTED, EXPORTED_LINES, EXPORTED_MARKDOWN
 from antiphon.api.native.queries import check_names
 from antiphon.api.native.reach import Reach
 from antiphon.api.routing import Content, Query, Route
@@ -25,11 +26,12 @@ from antiphon.domain.receipts import DELETION_PREFIX
 DELETING_FORMS = ("jsonl", "json")
 """The forms that can say in their last line what became of a deletion."""
 
-_LINES, _JSON = Content(str, JsonLines.media_type), Content(dict[str, Any], Json.media_type)
+_LINES = Content(str, JsonLines.media_type, EXPORTED_LINES)
+_JSON = Content(dict[str, Any], Json.media_type, EXPORTED)
 DELETING_ANSWER = (_LINES, _JSON)
 """The answers to a deletion with export, for the document."""
 
-_ANSWER = (_LINES, _JSON, Content(str, Markdown.media_type))
+_ANSWER = (_LINES, _JSON, Content(str, Markdown.media_type, EXPORTED_MARKDOWN))
 _FORMAT = Query("format", {"enum": [*FORMS], "default": "jsonl"}, "How it is written.")
 
 

@@ -6,7 +6,9 @@ import msgspec
 
 from antiphon.api.auth import api_key_of, authenticate, bearer_of
 from antiphon.api.http import Request
+from antiphon.api.native.rates import Rates
 from antiphon.core.instance import Instance
+from antiphon.core.ports import Choice
 from antiphon.domain.chats import Chat
 from antiphon.domain.errors import (
     AccessDenied,
@@ -25,15 +27,20 @@ from antiphon.domain.turns import RUNNING, Turn
 class Reach:
     """Finds what a key may reach; everything else is not there."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, rates: Rates) -> None:
         self._instance = instance
+        self._rates = rates
 
     async def caller(self, request: Request) -> Principal:
-        """Who is calling, in the tenant that is meant. Raises AuthenticationFailed, and as `_in_tenant`."""
+        """Who is calling, in the tenant that is meant; counted against its rate, once a request.
+
+        Raises AuthenticationFailed, RateLimitExceeded, and as `_in_tenant`.
+        """
         key = bearer_of(request) or api_key_of(request)
         principal = await authenticate(self._instance, request, key)
-        request.principal = await self._in_tenant(principal, request.header(b"x-tenant"))
-        return request.principal
+        principal = request.principal = await self._in_tenant(principal, request.header(b"x-tenant"))
+        await self._rates.admit(request, principal)
+        return principal
 
     async def overseer(self, request: Request) -> Principal:
         """The caller, if the key reaches a whole tenant; that may be one whose records are all that is left.
@@ -53,6 +60,20 @@ class Reach:
             raise AccessDenied
         return principal
 
+    async def steward(self, request: Request) -> Principal:
+        """The caller, if the key reaches the whole of a tenant that is there. Raises AccessDenied, and as `caller`."""
+        principal = await self.caller(request)
+        if principal.scope not in {ADMIN, TENANT}:
+            raise AccessDenied
+        return principal
+
+    async def administrator(self, request: Request) -> Principal:
+        """The caller, if it is an administrator. Raises AccessDenied, and as `caller`."""
+        principal = await self.caller(request)
+        if principal.scope != ADMIN:
+            raise AccessDenied
+        return principal
+
     async def caller_of_key(self, key: str, tenant: str | None) -> Principal:
         """The same for a key that came another way than in a header."""
         return await self._in_tenant(await self._instance.keys.authenticate(key), tenant)
@@ -68,6 +89,7 @@ class Reach:
             return principal, await self.chat(principal, chat_id)
         grant = await self._instance.tickets.redeem(ticket)
         request.principal = grant.maker
+        await self._rates.admit(request, grant.maker)
         if grant.chat_key is not None:
             chat = await self._instance.chats.find(grant.maker.tenant_id, chat_id)
             if chat is None or chat.key != grant.chat_key or not await self._reaches(grant.maker, chat):
@@ -111,6 +133,28 @@ class Reach:
         if session is None or not await self._reaches_session(principal, session):
             raise SessionNotFound
         return session
+
+    async def choice(self, principal: Principal, owner: str | None, session: Session | None = None) -> Choice | None:
+        """Which sessions and chats a list is of: what the key reaches, of that owner, in that session; None: none.
+
+        The session must be one that the key reaches: then it reaches all chats of it.
+        """
+        owner_id = None
+        if owner is not None:
+            who = await self._instance.participants.find(principal.tenant_id, owner)
+            if who is None:
+                return None
+            owner_id = who.id
+        if principal.scope not in {ADMIN, TENANT, PARTICIPANT} and session is None:
+            session = await self._instance.sessions.find(principal.tenant_id, principal.session_id or "")
+            if session is None:
+                return None
+        if session is not None:
+            return Choice(session_key=session.key, only_of=owner_id)
+        mine = principal.participant_id
+        if principal.scope != PARTICIPANT or mine == owner_id:
+            return Choice(owner_id=owner_id)
+        return Choice(owner_id=None if owner_id else mine, member_id=mine, only_of=owner_id)
 
     @staticmethod
     def check_ownership(principal: Principal, owner_id: Uid) -> None:
@@ -164,3 +208,14 @@ class Reach:
 def may_speak_as(principal: Principal, name: str) -> bool:
     """Whether the key may say something under that name: a participant's key only under its own."""
     return principal.scope != PARTICIPANT or principal.participant_name == name
+
+
+def owner_for(principal: Principal, name: str | None) -> str:
+    """Whose something new is: the one who is named, else the key's participant, else the tenant's agent.
+
+    Raises AccessDenied when the key may not speak for the one who is named.
+    """
+    owner = name or principal.participant_name or principal.agent_name
+    if not may_speak_as(principal, owner):
+        raise AccessDenied
+    return owner

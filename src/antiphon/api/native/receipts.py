@@ -7,7 +7,15 @@ import msgspec
 from antiphon.api.http import JSON, Reply, Request, json_reply, raw_json
 from antiphon.api.native.bodies import read_sequence
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, make_cursor, read_cursor, read_limit
+from antiphon.api.native.queries import (
+    PAGE,
+    PAGE_NAMES,
+    check_names,
+    cut_page,
+    list_name,
+    read_limit,
+    read_sequence_cursor,
+)
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.wire import show_time
 from antiphon.api.routing import Query, Route
@@ -16,7 +24,6 @@ from antiphon.core.instance import Instance
 from antiphon.domain.receipts import SigningKey
 
 _ALGORITHM = "Ed25519"
-_SEQUENCE_BYTES = 8
 _AFTER = Query("after", {"type": "integer", "minimum": 0}, "Only those whose sequence is greater.")
 
 
@@ -37,7 +44,7 @@ class PublicKey(msgspec.Struct, frozen=True):
     retired_at: str | None
 
 
-class KeyList(msgspec.Struct, frozen=True):
+class PublicKeyList(msgspec.Struct, frozen=True):
     """All public keys, oldest first."""
 
     items: list[PublicKey]
@@ -69,7 +76,7 @@ class Receipts:
     def routes(self, prefix: str) -> list[Route]:
         """The routes under that prefix."""
         listed, one = {200: ReceiptList, **refusals()}, {200: Statement, **refusals()}
-        keys = {200: KeyList, **refusals()}
+        keys = {200: PublicKeyList, **refusals()}
         checked = {200: Verdict, **refusals()}
         return [
             Route("GET", f"{prefix}/receipts", self.list, "List receipts.", listed, query=(_AFTER, *PAGE)),
@@ -82,17 +89,13 @@ class Receipts:
         """GET /receipts: from a sequence on, in the order of the chain."""
         principal = await self._reach.overseer(request)
         check_names(request, {*PAGE_NAMES, _AFTER.name})
-        of_list = b"receipts" + principal.tenant_id
+        of_list = list_name("receipts", principal.tenant_id)
         after = read_sequence(request.query.get(_AFTER.name, "0"), _AFTER.name)
-        place = read_cursor(of_list, request)
-        if place is not None:
-            after = int.from_bytes(place, "big")
+        place = read_sequence_cursor(of_list, request)
         limit = read_limit(request)
-        found = await self._instance.receipts.list(principal.tenant_id, after, limit + 1)
-        following = None
-        if len(found) > limit:
-            following = make_cursor(of_list, found[limit - 1].sequence.to_bytes(_SEQUENCE_BYTES, "big"))
-        return json_reply(200, {"items": [raw_json(receipt.body) for receipt in found[:limit]], "next": following})
+        found = await self._instance.receipts.list(principal.tenant_id, after if place is None else place, limit + 1)
+        page, following = cut_page(found, limit, of_list, lambda receipt: receipt.sequence)
+        return json_reply(200, {"items": [raw_json(receipt.body) for receipt in page], "next": following})
 
     async def get(self, request: Request) -> Reply:
         """GET /receipts/{receipt_id}: the very bytes that were signed, with their signature; its hash is the `ETag`."""
@@ -111,7 +114,7 @@ class Receipts:
     async def keys(self, request: Request) -> Reply:
         """GET /receipt-keys, all in one page and without a key."""
         found = await self._instance.receipts.keys()
-        return json_reply(200, KeyList([_show_key(key) for key in found], None))
+        return json_reply(200, PublicKeyList([_show_key(key) for key in found], None))
 
 
 def _show_key(key: SigningKey) -> PublicKey:

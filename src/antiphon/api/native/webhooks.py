@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
 import msgspec
 
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import read_body
 from antiphon.api.native.errors import refusals
+from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
-from antiphon.api.native.wire import show_time
-from antiphon.api.routing import Query, Route
+from antiphon.api.native.versions import versioned
+from antiphon.api.native.wire import parse_id, show_time
+from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
-from antiphon.domain import limits, webhooks
-from antiphon.domain.errors import AccessDenied, InvalidInput, NotFound
-from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
-from antiphon.domain.keys import ADMIN, TENANT, Principal
+from antiphon.domain import webhooks
+from antiphon.domain.ids import text_of
 
 WEBHOOK, EVENT = "whk_", "evt_"
-_PAGE_ITEMS = 50
-_CHECK_BYTES = 8
 
 
 class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,12 +77,6 @@ class DeliveryList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-_PAGE = (
-    Query("limit", {"type": "integer", "minimum": 1, "maximum": limits.NATIVE_PAGE_ITEMS, "default": _PAGE_ITEMS}),
-    Query("cursor", {"type": "string"}, "`next` of the page before."),
-)
-
-
 class Webhooks:
     """The routes of webhooks, for keys that reach a whole tenant."""
 
@@ -111,93 +100,55 @@ class Webhooks:
                 self.deliveries,
                 "List what a webhook was told and will be, the newest first.",
                 {200: DeliveryList, **refusals()},
-                query=_PAGE,
+                query=PAGE,
             ),
             Route("POST", resend, self.resend, "Send a delivery again.", {202: Delivery, **refusals()}),
         ]
 
-    async def _caller(self, request: Request) -> Principal:
-        principal = await self._reach.caller(request)
-        if principal.scope not in {ADMIN, TENANT}:
-            raise AccessDenied
-        return principal
-
     async def create(self, request: Request) -> Reply:
         """POST /webhooks: 201 with its secret."""
-        principal = await self._caller(request)
+        principal = await self._reach.steward(request)
         body = await read_body(request, NewWebhook)
         webhook, secret = await self._instance.webhooks.create(principal.tenant_id, body.url, body.events, body.secret)
         return json_reply(201, MadeWebhook(**msgspec.structs.asdict(_show(webhook)), secret=secret))
 
     async def get(self, request: Request) -> Reply:
         """GET /webhooks/{webhook_id}, without its secret."""
-        principal = await self._caller(request)
-        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
-        return json_reply(200, _show(await self._instance.webhooks.get(principal.tenant_id, webhook_id)))
+        principal = await self._reach.steward(request)
+        webhook_id = parse_id(request.params["webhook_id"], WEBHOOK)
+        return versioned(200, _show(await self._instance.webhooks.get(principal.tenant_id, webhook_id)))
 
     async def delete(self, request: Request) -> Reply:
         """DELETE /webhooks/{webhook_id}: 204."""
-        principal = await self._caller(request)
-        await self._instance.webhooks.delete(principal.tenant_id, _parse(request.params["webhook_id"], WEBHOOK))
+        principal = await self._reach.steward(request)
+        await self._instance.webhooks.delete(principal.tenant_id, parse_id(request.params["webhook_id"], WEBHOOK))
         return Reply(204)
 
     async def deliveries(self, request: Request) -> Reply:
         """GET /webhooks/{webhook_id}/deliveries."""
-        principal = await self._caller(request)
-        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
-        limit = _limit_of(request)
-        place = principal.tenant_id + webhook_id
-        cursor = request.query.get("cursor")
-        before = None if cursor is None else _read_cursor(place, cursor)
+        principal = await self._reach.steward(request)
+        webhook_id = parse_id(request.params["webhook_id"], WEBHOOK)
+        check_names(request, PAGE_NAMES)
+        limit = read_limit(request)
+        of_list = list_name("deliveries", principal.tenant_id, text_of(webhook_id))
+        before = read_cursor(of_list, request)
         found = await self._instance.webhooks.deliveries(principal.tenant_id, webhook_id, before, limit + 1)
-        following = _make_cursor(place, found[limit - 1].id) if len(found) > limit else None
-        return json_reply(200, DeliveryList([_show_delivery(delivery) for delivery in found[:limit]], following))
+        page, following = cut_page(found, limit, of_list, lambda delivery: delivery.id)
+        return json_reply(200, DeliveryList([_show_delivery(delivery) for delivery in page], following))
 
     async def resend(self, request: Request) -> Reply:
         """POST /webhooks/{webhook_id}/deliveries/{delivery_id}/resend: 202."""
-        principal = await self._caller(request)
-        webhook_id = _parse(request.params["webhook_id"], WEBHOOK)
-        delivery_id = _parse(request.params["delivery_id"], EVENT)
+        principal = await self._reach.steward(request)
+        webhook_id = parse_id(request.params["webhook_id"], WEBHOOK)
+        delivery_id = parse_id(request.params["delivery_id"], EVENT)
         delivery = await self._instance.webhooks.resend(principal.tenant_id, webhook_id, delivery_id)
         return json_reply(202, _show_delivery(delivery))
 
     async def list(self, request: Request) -> Reply:
         """GET /webhooks, all in one page."""
-        principal = await self._caller(request)
+        principal = await self._reach.steward(request)
         found = await self._instance.webhooks.list(principal.tenant_id)
         return json_reply(200, WebhookList([_show(webhook) for webhook in found], None))
-
-
-def _parse(text: str, prefix: str) -> Uid:
-    """The id behind a prefix. Raises NotFound for what is no such id: it names nothing."""
-    uuid = text.removeprefix(prefix)
-    uid = parse_uuid(uuid) if text.startswith(prefix) and is_canonical_uuid(uuid) else None
-    if uid is None:
-        raise NotFound
-    return uid
-
-
-def _limit_of(request: Request) -> int:
-    text = request.query.get("limit", str(_PAGE_ITEMS))
-    is_number = text.isascii() and text.isdigit() and len(text) <= limits.QUERY_NUMBER_DIGITS
-    if not (is_number and 1 <= int(text) <= limits.NATIVE_PAGE_ITEMS):
-        raise InvalidInput(f"limit is a number from 1 to {limits.NATIVE_PAGE_ITEMS}", field="limit")
-    return int(text)
-
-
-def _make_cursor(place: bytes, uid: Uid) -> str:
-    """Where a page ends, checked against the list that it is of."""
-    return urlsafe_b64encode(uid + hashlib.sha256(place + uid).digest()[:_CHECK_BYTES]).decode()
-
-
-def _read_cursor(place: bytes, text: str) -> Uid:
-    try:
-        uid = urlsafe_b64decode(text.encode("ascii"))[:-_CHECK_BYTES]
-    except ValueError:
-        uid = b""
-    if text != _make_cursor(place, uid):
-        raise InvalidInput("the cursor is of another list", field="cursor")
-    return uid
 
 
 def _show(webhook: webhooks.Webhook) -> Webhook:

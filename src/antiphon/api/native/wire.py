@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from antiphon.api.ws import text_frame
 from antiphon.core.ports.streams import Record
-from antiphon.domain import chats, keys, times, turns
+from antiphon.domain import keys, times, turns
+from antiphon.domain.errors import NotFound
 from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
 from antiphon.domain.keys import Principal
 
-TURN = "trn_"
+TURN, CONNECTION = "trn_", "con_"
 
 _SSE, _SSE_LIVE = "native sse", "native sse live"
 _SOCKET, _SOCKET_BYTES = "native socket", "native socket bytes"
@@ -68,27 +70,6 @@ class Whoami(msgspec.Struct, frozen=True):
     key: str | None
 
 
-class SessionRef(msgspec.Struct, frozen=True):
-    """The session that a chat belongs to."""
-
-    id: str
-    shape: str
-
-
-class Chat(msgspec.Struct, frozen=True):
-    """A chat; `active_turn` is the turn that runs in it."""
-
-    id: str
-    session: SessionRef
-    participant: str
-    title: str
-    message_count: int
-    last_message_at: str | None
-    created_at: str
-    updated_at: str
-    active_turn: str | None
-
-
 class NewMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is said: a `text`, or `parts` in the form of the AI SDK. `participant` is who says it."""
 
@@ -139,6 +120,20 @@ def show_time(moment: int) -> str:
     return text if moment % times.SECOND else f"{text[:-1]}.000000Z"
 
 
+def parse_id(text: str, prefix: str) -> Uid:
+    """The id behind a prefix. Raises NotFound for what is not exactly of that form: it names nothing."""
+    uuid = text.removeprefix(prefix)
+    uid = parse_uuid(uuid) if text.startswith(prefix) and is_canonical_uuid(uuid) else None
+    if uid is None:
+        raise NotFound
+    return uid
+
+
+def location_of(kind: str, thing_id: str) -> tuple[bytes, bytes]:
+    """The header that says where a new thing is."""
+    return b"location", f"/antiphon/v1/{kind}/{quote(thing_id, safe='')}".encode()
+
+
 def show_turn_id(turn_id: Uid) -> str:
     """`trn_` and the UUID."""
     return TURN + text_of(turn_id)
@@ -160,21 +155,6 @@ def show_caller(principal: Principal) -> Whoami:
         participant,
         [principal.scope],
         keys.show_id(principal.key_id) if principal.key_id is not None else None,
-    )
-
-
-def show_chat(chat: chats.Chat) -> Chat:
-    """A chat."""
-    return Chat(
-        chat.id,
-        SessionRef(chat.session_id, chat.session_shape),
-        chat.owner_name,
-        chat.title,
-        chat.message_count,
-        None if chat.last_message_at is None else show_time(chat.last_message_at),
-        show_time(chat.created_at),
-        show_time(chat.updated_at),
-        None if chat.active_turn is None else show_turn_id(chat.active_turn),
     )
 
 

@@ -81,7 +81,7 @@ class Chats:
     async def list(self, request: Request) -> Reply:
         """GET /api/sessions/{sessionId}/chats: all of them, oldest first."""
         account, session = await own_session(self._instance, request)
-        model = self._instance.default_model
+        model = await self._instance.model_of(account.tenant_id)
         chats = await self._instance.chats.list_of_session(account.tenant_id, session)
         marks = await self._instance.chats.read_marks(account.tenant_id, session, account.id)
         shown = [wire.show_summary(chat, model, marks.get(chat.key)) for chat in chats]
@@ -95,13 +95,18 @@ class Chats:
             chat, _ = await self._instance.chats.create(account.tenant_id, session, chat_id)
         except StoreFailed:
             return failed("Failed to create chat")
-        return json_reply(200, wire.CreateSessionChatResponse(wire.show_chat(chat, self._instance.default_model)))
+        return await self._shown(account, chat)
+
+    async def _shown(self, account: Account, chat: Chat) -> Reply:
+        model = await self._instance.model_of(account.tenant_id)
+        return json_reply(200, wire.CreateSessionChatResponse(wire.show_chat(chat, model)))
 
     async def get(self, request: Request) -> Reply:
         """GET /api/sessions/{sessionId}/chats/{chatId}, with every message."""
         account, chat = await own_chat(self._instance, request)
         messages = await self._messages(account, chat)
-        return json_reply(200, wire.show_detail(chat, self._instance.default_model, messages))
+        model = await self._instance.model_of(account.tenant_id)
+        return json_reply(200, wire.show_detail(chat, model, messages))
 
     async def _messages(self, account: Account, chat: Chat) -> Sequence[Message]:
         """The chat's messages; none when they cannot be read, for this wire shows the chat all the same."""
@@ -119,7 +124,7 @@ class Chats:
             chat = await self._instance.chats.change(account.tenant_id, chat, change.title, change.model)
         except (StoreFailed, ChatNotFound):
             return failed("Failed to update chat")
-        return json_reply(200, wire.CreateSessionChatResponse(wire.show_chat(chat, self._instance.default_model)))
+        return await self._shown(account, chat)
 
     async def delete(self, request: Request) -> Reply:
         """DELETE /api/sessions/{sessionId}/chats/{chatId}: what is live in the chat is ended."""

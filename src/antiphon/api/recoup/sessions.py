@@ -107,7 +107,7 @@ class Sessions:
             artist,
             metadata=wire.keep_organization(organization),
         )
-        shown = wire.show_chat(chat, self._instance.default_model)
+        shown = wire.show_chat(chat, await self._instance.model_of(account.tenant_id))
         return json_reply(200, wire.CreateSessionResponse(wire.show_session(session), shown))
 
     async def _free_title(self, account: Account) -> str:

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics` and `/health`: they need no key."""
+"""`/healthz`, `/readyz`, `/metrics`, `/health` and the documentation: they need no key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from antiphon.api.dialect import Dialect
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.metrics import Metrics
 from antiphon.api.routing import MethodNotAllowed, Route, RouteNotFound, RouteTable
+from antiphon.api.system.pages import Pages
 from antiphon.core.instance import Instance
 from antiphon.domain import limits, times
 from antiphon.domain.errors import AntiphonError, StoreError, StoreUnavailable
@@ -48,6 +49,7 @@ class System(Dialect):
                     is_public=True,
                 ),
                 Route("GET", "/metrics", self.metrics, "What it has counted.", {200: str}, is_public=True),
+                *Pages().routes(),
             ]
         )
 
@@ -66,6 +68,10 @@ class System(Dialect):
                 "oldest_seconds": age // times.SECOND,
                 "overdue": overdue,
             }
+            detail["indexing"] = {
+                kind: {"pending": waits.messages, "oldest_seconds": int(waits.oldest_seconds)}
+                for kind, waits in (await self._instance.indexing.backlogs()).items()
+            }
         except StoreError as error:
             detail["store"] |= {"ok": False, "code": error.code}
             wait = b"%d" % StoreUnavailable.retry_after_seconds
@@ -77,12 +83,19 @@ class System(Dialect):
         self._metrics.sockets.set(self._instance.connections.count)
         try:
             pending, age, overdue = await self._backlog()
+            waiting = await self._instance.indexing.backlogs()
         except StoreError:
             pass  # what the store does not tell keeps its last value: the rest is wanted most when it is away
         else:
             self._metrics.deletions.set(pending)
             self._metrics.deletions_overdue.set(overdue)
             self._metrics.deletion_age.set(age / times.SECOND)
+            for kind, waits in waiting.items():
+                self._metrics.indexing.labels(kind).set(waits.messages)
+                self._metrics.indexing_age.labels(kind).set(waits.oldest_seconds)
+        for kind, count in self._instance.indexing.passed_over.items():
+            self._metrics.passed_over.labels(kind).set(count)
+        self._metrics.embedding_failures.set(self._instance.embeddings.failures)
         return Reply(200, self._metrics.text(), [(b"content-type", self._metrics.content_type.encode())])
 
     async def _backlog(self) -> tuple[int, int, int]:

@@ -142,7 +142,7 @@ class Deletions:
         return await self.get(tenant_id, deletion_id)
 
     async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
-        """Put back all that a deletion has taken, within its window; sockets stay closed.
+        """Put back all that a deletion has taken, within its window; sockets stay closed. One that waits is called off.
 
         Raises DeletionNotFound, UndoTooLate, UndoIdTaken, UndoParentDeleted and LimitExceeded; then nothing is back.
         """

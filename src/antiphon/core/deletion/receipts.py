@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from antiphon.core.deletion.verify import Fault, Statement, Target, Verdict, Verification, text_of_signature
+from antiphon.core.deletion.verify import Deleted, Fault, Statement, Verdict, Verification, text_of_signature
 from antiphon.core.ports import Lease, Store
 from antiphon.core.ports.signing import Keyring, Ledger, Signer, Verifier
 from antiphon.domain import limits, times
@@ -84,7 +84,7 @@ class Receipts:
             previous=previous,
             kid=signer.key.kid,
             deletion=DELETION_PREFIX + text_of(deletion.id),
-            target=Target(deletion.kind, deletion.target_digest),
+            target=Deleted(deletion.kind, deletion.target_digest),
             mode=deletion.mode,
             reason=deletion.reason,
             counts=deletion.counts,

@@ -24,7 +24,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=_EXACT_MAX)]
 Place = Annotated[int, msgspec.Meta(ge=1, le=_EXACT_MAX)]
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Deleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was deleted: its kind, and a digest of its id."""
 
     kind: str
@@ -41,7 +41,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: str
     kid: str
     deletion: str
-    target: Target
+    target: Deleted
     mode: str
     reason: str | None
     counts: dict[str, Count]

@@ -31,9 +31,15 @@ from antiphon.core.ports.deletions import (
     Lease,
     ReceiptStore,
 )
+from antiphon.core.ports.embeddings import VectorStore
+from antiphon.core.ports.idempotency import IdempotencyStore
+from antiphon.core.ports.imports import ImportStore
+from antiphon.core.ports.indexing import IndexingStore
 from antiphon.core.ports.lists import ListStore
 from antiphon.core.ports.members import MemberStore
+from antiphon.core.ports.pages import Choice, PageStore
 from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.search import SearchStore
 from antiphon.core.ports.store import (
     ChatStore,
     ConnectionStore,
@@ -58,16 +64,22 @@ __all__ = [
     "CallRefused",
     "CallStarted",
     "ChatStore",
+    "Choice",
     "ConnectionStore",
     "DeletionStore",
     "Detached",
     "Finished",
+    "IdempotencyStore",
+    "ImportStore",
+    "IndexingStore",
     "Issue",
     "KeyStore",
     "Lease",
     "MessageStore",
+    "PageStore",
     "ParticipantStore",
     "ReceiptStore",
+    "SearchStore",
     "SessionStore",
     "Slice",
     "StepBegan",
@@ -82,6 +94,7 @@ __all__ = [
     "ToolResult",
     "TurnStore",
     "Utterance",
+    "VectorStore",
 ]
 
 
@@ -105,6 +118,12 @@ class Store(Protocol):
     lists: ListStore
     members: MemberStore
     conclusions: ConclusionStore
+    vectors: VectorStore
+    indexing: IndexingStore
+    search: SearchStore
+    imports: ImportStore
+    idempotency: IdempotencyStore
+    pages: PageStore
 
     async def check(self) -> None:
         """Whether it can be read and written now. Raises StoreUnavailable or StoreFailed."""

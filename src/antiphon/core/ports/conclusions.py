@@ -22,10 +22,6 @@ class ConclusionStore(Protocol):
         """Remove a conclusion for good; whether it was there."""
         ...
 
-    async def keep_quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> None:
-        """Note that nothing is to be derived from these messages; nothing happens when their chat is gone."""
-        ...
-
     async def count_units(
         self, tenant_id: Uid, session_id: str | None, author: str | None
     ) -> list[tuple[Uid, str, str, int]]:

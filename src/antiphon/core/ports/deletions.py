@@ -123,6 +123,8 @@ class DeletionStore(Protocol):
     async def undo(self, tenant_id: Uid, deletion_id: Uid) -> Deletion:
         """Put back all that a deletion within its window has set free, or nothing, in one transaction.
 
+        One that still waits has taken nothing, and is called off, with or without a window.
+
         Ids, keys, counters and turns' slots are as before, the tombstones gone; sockets stay closed, and the turn of a
         process that gave it up ends when its lease does. Raises UndoTooLate (also for a deletion that is not there),
         UndoIdTaken, UndoParentDeleted, and LimitExceeded when a session would get too many chats.

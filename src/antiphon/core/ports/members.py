@@ -13,8 +13,11 @@ from antiphon.domain.sessions import Session
 class MemberStore(Protocol):
     """Members of `single` sessions. All that write raise SessionNotFound for a session that is not there."""
 
-    async def join(self, tenant_id: Uid, session_id: str, kind: str, name: str) -> None:
-        """Make a participant of that kind, who is there, a member. Raises ParticipantNotFound."""
+    async def join(self, tenant_id: Uid, session_ids: Sequence[str], kind: str, names: Sequence[str]) -> None:
+        """Make participants of that kind, who are there, members of each of the sessions, all or none.
+
+        Raises ParticipantNotFound.
+        """
         ...
 
     async def leave(self, tenant_id: Uid, session_id: str, kind: str, names: Sequence[str]) -> Session:

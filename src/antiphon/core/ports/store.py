@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
-from antiphon.domain.connections import Connection
+from antiphon.domain.connections import Connection, Presence
 from antiphon.domain.ids import Uid
 from antiphon.domain.keys import Key, Principal
 from antiphon.domain.messages import Draft, Message, Page
 from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sandboxes import Sandbox
-from antiphon.domain.sessions import Overview, Session, SessionChange
+from antiphon.domain.sessions import NewSession, Overview, Session, SessionChange
 from antiphon.domain.slices import Slice
 from antiphon.domain.tenants import Tenant
 from antiphon.domain.turns import Claimed, EventChunk, Turn, TurnEnding, TurnStart
@@ -29,7 +29,9 @@ from antiphon.domain.turns import Claimed, EventChunk, Turn, TurnEnding, TurnSta
 class TenantStore(Protocol):
     """Tenants. Names are unique in the instance; these statements are the store's only global ones."""
 
-    async def create(self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}") -> Tenant:
+    async def create(
+        self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}", settings: str = "{}"
+    ) -> Tenant:
         """Make a tenant; its agent is made when it first speaks or owns something. Raises TenantNameTaken."""
         ...
 
@@ -42,9 +44,14 @@ class TenantStore(Protocol):
         ...
 
     async def update(
-        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+        self,
+        tenant_id: Uid,
+        metadata: str | None,
+        configuration: str | None,
+        settings: str | None = None,
+        agent_name: str | None = None,
     ) -> Tenant:
-        """Replace the metadata; merge configuration and settings by top-level key; None leaves it.
+        """Replace metadata and the agent's name; merge configuration and settings by top-level key; None leaves it.
 
         Raises TenantNotFound.
         """
@@ -68,6 +75,10 @@ class KeyStore(Protocol):
 
     async def load(self, tenant_id: Uid, key_ids: Sequence[Uid]) -> list[tuple[Key, Principal]]:
         """The usable ones (not revoked, not expired) of these keys, with what they stand for; one statement."""
+        ...
+
+    async def find(self, tenant_id: Uid, key_id: Uid) -> Key | None:
+        """The key of that id, unless it is revoked."""
         ...
 
     async def list(self, tenant_id: Uid) -> list[Key]:
@@ -118,6 +129,20 @@ class ParticipantStore(Protocol):
 
 class SessionStore(Protocol):
     """Sessions and their members."""
+
+    async def create(self, tenant_id: Uid, new: NewSession) -> Session:
+        """A session of either shape under that id, with its first chat, in one act; its owner is made when missing.
+
+        Raises TenantNotFound, SessionIdTaken and ChatIdTaken.
+        """
+        ...
+
+    async def rename(self, tenant_id: Uid, session_key: Uid, title: str, seen_at: int | None = None) -> Session:
+        """Give a session of either shape another title; `updated_at` moves.
+
+        Raises SessionNotFound, and VersionChanged when `seen_at` is given and is not its `updated_at`.
+        """
+        ...
 
     async def create_multi(
         self,
@@ -254,8 +279,13 @@ class ChatStore(Protocol):
         """
         ...
 
-    async def change(self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
-        """Change title and model where given; `updated_at` moves in any case. Raises ChatNotFound."""
+    async def change(
+        self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None, seen_at: int | None = None
+    ) -> Chat:
+        """Change title and model where given; `updated_at` moves in any case.
+
+        Raises ChatNotFound, and VersionChanged when `seen_at` is given and is not its `updated_at`.
+        """
         ...
 
     async def cut(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> int:
@@ -300,6 +330,10 @@ class MessageStore(Protocol):
         """A part of the chat's messages in order, and how many there are, from one snapshot. Raises ChatNotFound."""
         ...
 
+    async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
+        """The same of the only chat of a `single` session, in as few steps. Raises ChatNotFound."""
+        ...
+
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """The message of that id, if it is in that chat."""
         ...
@@ -309,11 +343,20 @@ class MessageStore(Protocol):
         ...
 
     async def span(
-        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+        self,
+        tenant_id: Uid,
+        chat_key: Uid,
+        first: int,
+        last: int,
+        limit: int,
+        characters: int,
+        *,
+        is_reversed: bool = False,
     ) -> list[Message]:
         """The messages from sequence `first` to `last` in order, at most `limit` of them and about so many characters.
 
-        At least one when there is any: so what is held at a time has a bound. Raises ChatNotFound.
+        At least one when there is any: so what is held at a time has a bound. Reversed, those from the last one back.
+        Raises ChatNotFound.
         """
         ...
 
@@ -346,6 +389,29 @@ class ConnectionStore(Protocol):
 
     async def close(self, tenant_id: Uid, connection_id: Uid) -> None:
         """Forget a socket; one that is unknown is no error."""
+        ...
+
+    async def find(self, tenant_id: Uid, connection_id: Uid) -> Presence | None:
+        """The live socket of that id."""
+        ...
+
+    async def list(self, tenant_id: Uid, chat_key: Uid, after: Uid | None, limit: int) -> list[Presence]:
+        """The live sockets of a chat in order of opening, behind that one."""
+        ...
+
+    async def counts(self, tenant_id: Uid, chat_keys: Sequence[Uid]) -> dict[Uid, int]:
+        """How many live sockets each of these chats has; those without any are left out."""
+        ...
+
+    async def dismiss(self, tenant_id: Uid, connection_id: Uid) -> None:
+        """End the lease of a live socket for good. Raises ConnectionNotFound.
+
+        For CONNECTION_LEASE_SECONDS, or until it closes the socket, its process can find out that this is why.
+        """
+        ...
+
+    async def was_dismissed(self, tenant_id: Uid, connection_id: Uid) -> bool:
+        """Whether the lease of a socket that is not closed yet was ended by `dismiss`."""
         ...
 
     async def close_node(self, node: Uid) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from antiphon.core.ports import Store
-from antiphon.domain import times
+from antiphon.domain import limits, times
 from antiphon.domain.chats import Chat
 from antiphon.domain.connections import Connection
 from antiphon.domain.deletions import Order
@@ -272,3 +272,63 @@ class SocketLimitContract:
 
 async def _open(store: Store, tenant_id: Uid, chat: Chat, who: str, sockets_max: int) -> Connection:
     return await store.connections.open(tenant_id, chat.key, who, new_uid7(), sockets_max, LONG_LEASE_SECONDS)
+
+
+class PresenceContract:
+    """What is known of live sockets, and their dismissal."""
+
+    async def test_live_sockets_are_listed_and_counted(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chats = await new_chats(store, tenant, 3)
+        node = new_uid7()
+        made = [await connect(store, tenant, chats[0], node, who=who) for who in ("ann", "ben", "cid")]
+        await connect(store, tenant, chats[1], new_uid7())
+        late = await connect(store, tenant, chats[0], node, SHORT_LEASE_SECONDS)
+        await wait_for_end(store, late)
+        found = await store.connections.list(tenant, chats[0].key, None, 9)
+        assert [(one.id, one.participant_name, one.node) for one in found] == [
+            (one.id, one.participant_name, node) for one in made
+        ]
+        assert await store.connections.list(tenant, chats[0].key, made[0].id, 1) == found[1:2]
+        assert await store.connections.find(tenant, made[1].id) == found[1]
+        assert await store.connections.find(tenant, late.id) is None
+        assert abs(found[0].until - found[0].since - LONG_LEASE_SECONDS * times.SECOND) < times.SECOND
+        keys = [chat.key for chat in chats]
+        assert await store.connections.counts(tenant, keys) == {keys[0]: 3, keys[1]: 1}
+        assert await store.connections.counts(tenant, []) == {}
+
+    async def test_a_dismissed_socket_does_not_live(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chats = await new_chats(store, tenant, 2)
+        node = new_uid7()
+        gone, other = [await connect(store, tenant, chats[0], node) for _ in range(2)]
+        await store.connections.dismiss(tenant, gone.id)
+        assert not await is_live(store, gone)
+        assert await store.connections.renew(tenant, node, LONG_LEASE_SECONDS) == {other.id}
+        assert await store.connections.find(tenant, gone.id) is None
+        assert await store.connections.counts(tenant, [chats[0].key]) == {chats[0].key: 1}
+        with pytest.raises(ConnectionNotFound):
+            await store.connections.dismiss(tenant, gone.id)
+        await store.connections.close(tenant, other.id)
+        await detach(store, tenant, chats[0])
+
+    async def test_its_process_can_find_out_until_it_closes_it(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chat = await new_multi(store, tenant)
+        gone, late = [await connect(store, tenant, chat, new_uid7(), lease) for lease in (60, SHORT_LEASE_SECONDS)]
+        await store.connections.dismiss(tenant, gone.id)
+        await wait_for_end(store, late)
+        await connect(store, tenant, chat, new_uid7())  # sweeps up what is over
+        assert await store.connections.was_dismissed(tenant, gone.id)
+        assert not await store.connections.was_dismissed(tenant, late.id)
+        await store.connections.close(tenant, gone.id)
+        assert not await store.connections.was_dismissed(tenant, gone.id)
+
+    async def test_the_note_of_a_dead_process_is_swept_up(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "CONNECTION_LEASE_SECONDS", 0)
+        tenant = await new_tenant(store)
+        _, chat = await new_multi(store, tenant)
+        gone = await connect(store, tenant, chat, new_uid7())
+        await store.connections.dismiss(tenant, gone.id)
+        await connect(store, tenant, chat, new_uid7())
+        assert not await store.connections.was_dismissed(tenant, gone.id)

@@ -179,13 +179,43 @@ class FilterContract:
         tenant = await new_tenant(store)
         session, _ = await new_single(store, tenant)
         scope, _ = await store.participants.put(tenant, "scope.x", None, None, SCOPE)
-        await store.members.join(tenant, "s", SCOPE, "scope.x")
+        await store.members.join(tenant, ["s"], SCOPE, ["scope.x"])
         assert await _members(store, tenant, session.key) == []
         found, total = await store.lists.sessions_of_member(tenant, scope.id, ALL)
         assert ([one.id for one in found], total) == (["s"], 1)
         await store.members.leave(tenant, "s", SCOPE, ["scope.x"])
         assert await store.lists.sessions_of_member(tenant, scope.id, ALL) == ([], 0)
         assert (await store.lists.sessions(tenant, "t", scope.id, EVERYTHING, ALL))[1] == 1
+
+    async def test_sessions_are_joined_all_or_none(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        scopes = [(await store.participants.put(tenant, f"scope.{n}", None, None, SCOPE))[0] for n in "xy"]
+        for session_id in ("b", "a"):
+            await new_single(store, tenant, session_id)
+        for sessions, names, refusal in (
+            (["b", "never"], ["scope.x"], SessionNotFound),
+            (["b", "a"], ["scope.x", "scope.never"], ParticipantNotFound),
+        ):
+            with pytest.raises(refusal):
+                await store.members.join(tenant, sessions, SCOPE, names)
+            assert await store.lists.sessions_of_member(tenant, scopes[0].id, ALL) == ([], 0)
+        await store.members.join(tenant, ["b", "a", "b"], SCOPE, ["scope.y", "scope.x"])
+        for scope in scopes:
+            found, _ = await store.lists.sessions_of_member(tenant, scope.id, ALL)
+            assert [one.id for one in found] == ["b", "a"]
+
+    async def test_who_comes_back_is_the_newest_member(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        session, _ = await new_single(store, tenant)
+        await new_single(store, tenant, "other")
+        ann, _ = await store.participants.ensure(tenant, PEER, "ann")
+        for session_id in ("s", "other"):
+            await store.members.replace(tenant, session_id, [Member("ann"), Member("bob")])
+        await store.members.leave(tenant, "s", PEER, ["ann"])
+        await store.members.replace(tenant, "s", [Member("bob"), Member("ann")])
+        assert await _members(store, tenant, session.key) == ["bob", "ann"]
+        found, _ = await store.lists.sessions_of_member(tenant, ann.id, ALL)
+        assert [one.id for one in found] == ["other", "s"]
 
     async def test_a_clone_has_all_or_a_part(self, store: Store) -> None:
         tenant = await new_tenant(store)
@@ -288,13 +318,15 @@ class FilterContract:
     async def test_quiet_messages_are_no_units(self, store: Store) -> None:
         tenant = await new_tenant(store)
         session, chat = await new_single(store, tenant)
-        said = await store.messages.append(tenant, chat.key, [Draft(who, USER, "x") for who in ("ann", "ann", "bob")])
-        await store.conclusions.keep_quiet(tenant, chat.key, [said[0].id])
-        await store.conclusions.keep_quiet(tenant, new_uid7(), [said[1].id])
+        drafts = [Draft("ann", USER, "x", is_quiet=True), Draft("ann", USER, "x"), Draft("bob", USER, "x")]
+        await store.messages.append(tenant, chat.key, drafts)
+        await store.messages.append(tenant, chat.key, drafts[:1])
         units = store.conclusions.count_units
         assert await units(tenant, None, None) == [(session.key, "s", "{}", 2)]
         assert await units(tenant, "s", "ann") == [(session.key, "s", "{}", 1)]
         assert await units(tenant, "other", None) == []
+        await store.members.clone(tenant, "s", "copy", None)
+        assert [count for *_, count in await units(tenant, "copy", None)] == [2]
 
 
 async def _members(store: Store, tenant_id: bytes, session_key: bytes) -> list[str]:

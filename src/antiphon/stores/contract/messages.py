@@ -8,6 +8,7 @@ import pytest
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits, times
+from antiphon.domain.deletions import CANCEL, Order
 from antiphon.domain.errors import ChatFull, ChatNotFound, MessageIdTaken
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import ASSISTANT, USER, Message
@@ -75,6 +76,21 @@ class MessageContract:
         await check_parts(read, stored)
         for limit in range(12):
             assert await store.messages.latest(tenant, chat.key, limit) == stored[max(0, 9 - limit) :]
+
+    async def test_a_single_session_has_the_pages_of_its_chat(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        session, chat = await new_single(store, tenant)
+        multi, other = await new_multi(store, tenant)
+        stored = await say(store, tenant, chat, *(f"m{i}" for i in range(5)))
+        await say(store, tenant, other, "elsewhere")
+        for part in (ALL, Slice(1, 2), Slice(1, 2, is_reversed=True), Slice(9, 5)):
+            expected = await store.messages.page(tenant, chat.key, part)
+            assert await store.messages.page_of_single(tenant, session.id, part) == expected
+        assert (await store.messages.page_of_single(tenant, session.id, ALL)).items == stored
+        await store.deletions.detach_session(tenant, session.key, Order(CANCEL))
+        for gone in (session.id, multi.id, "nobody's"):
+            with pytest.raises(ChatNotFound):
+                await store.messages.page_of_single(tenant, gone, ALL)
 
     async def test_an_empty_chat_has_empty_pages(self, store: Store) -> None:
         tenant = await new_tenant(store)
@@ -324,3 +340,28 @@ async def _count(store: Store, tenant_id: Uid, chat_key: Uid) -> int:
     assert chat is not None
     assert page.total == len(page.items) == chat.message_count == chat.last_seq
     return page.total
+
+
+class SpanContract:
+    """Spans: a bounded part of a chat, from either end."""
+
+    async def test_a_span_is_bounded_by_number_and_by_characters(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, (chat, _) = await new_chats(store, tenant, 2)
+        await say(store, tenant, chat, *("x" * size for size in (8, 8, 98, 8, 8)))  # and two for the metadata
+
+        async def found(first: int, last: int, limit: int, characters: int, *, is_reversed: bool) -> list[int]:
+            part = await store.messages.span(tenant, chat.key, first, last, limit, characters, is_reversed=is_reversed)
+            return [message.seq for message in part]
+
+        assert await found(1, 9, 9, 1_000, is_reversed=False) == [1, 2, 3, 4, 5]
+        assert await found(1, 9, 9, 1_000, is_reversed=True) == [5, 4, 3, 2, 1]
+        assert await found(2, 4, 2, 1_000, is_reversed=False) == [2, 3]
+        assert await found(2, 4, 2, 1_000, is_reversed=True) == [4, 3]
+        assert await found(1, 9, 9, 25, is_reversed=False) == [1, 2]
+        assert await found(1, 9, 9, 25, is_reversed=True) == [5, 4]
+        assert await found(1, 3, 9, 25, is_reversed=True) == [3]
+        assert await found(6, 9, 9, 25, is_reversed=True) == []
+        await detach(store, tenant, chat)
+        with pytest.raises(ChatNotFound):
+            await found(1, 9, 9, 25, is_reversed=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from antiphon.core.ports import Store
-from antiphon.domain import times
+from antiphon.domain import limits, times
 from antiphon.domain.deletions import (
     AFTER,
     CANCEL,
@@ -230,6 +230,34 @@ class PlanContract:
         survey = await store.deletions.survey(tenant, PARTICIPANT, ann.id)
         assert (survey.id, [chat.id for chat in survey.chats]) == ("ann", [own.id, other.id])
         assert (survey.counts["chats"], survey.counts["sessions"], survey.counts["participants"]) == (1, 1, 1)
+
+    async def test_the_survey_of_a_participant_counts_its_words_in_the_chats_of_others(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tenant = await new_tenant(store)
+        _, other = await new_multi(store, tenant, "ben")
+        _, own = await new_multi(store, tenant, "ann")
+        await store.messages.append(tenant, other.key, [draft("a", "ann"), draft("b", "ben"), draft("c", "ann")])
+        await store.messages.append(tenant, own.key, [draft("d", "ann")])
+        ann, _ = await store.participants.ensure(tenant, PEER, "ann")
+        survey = await store.deletions.survey(tenant, PARTICIPANT, ann.id)
+        assert (survey.counts["messages"], survey.counts["messages_elsewhere"], survey.counts["members"]) == (1, 2, 2)
+        monkeypatch.setattr(limits, "PLAN_MESSAGES_READ", 2)
+        assert "messages_elsewhere" not in (await store.deletions.survey(tenant, PARTICIPANT, ann.id)).counts
+        digest = await digest_of(store, tenant, PARTICIPANT, ann.id)
+        await store.messages.append(tenant, other.key, [draft("e", "ann")])
+        assert await digest_of(store, tenant, PARTICIPANT, ann.id) != digest
+
+    async def test_a_plan_counts_more_sessions_than_a_detach_takes(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "DETACH_SESSIONS", 1)
+        tenant = await new_tenant(store)
+        for text in ("a", "b", "c"):
+            await say(store, tenant, (await new_multi(store, tenant, "ann"))[1], text)
+        ann, _ = await store.participants.ensure(tenant, PEER, "ann")
+        survey = await store.deletions.survey(tenant, PARTICIPANT, ann.id)
+        assert (survey.counts["sessions"], survey.counts["chats"], survey.counts["messages"]) == (3, 3, 3)
 
     async def test_the_survey_of_a_tenant_has_everything(self, store: Store) -> None:
         tenant = await new_tenant(store)

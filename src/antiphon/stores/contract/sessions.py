@@ -9,10 +9,19 @@ import pytest
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE
-from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, TenantNotFound
-from antiphon.domain.ids import Uid, is_canonical_uuid, new_uid7
+from antiphon.domain.deletions import Order
+from antiphon.domain.errors import (
+    AccessDenied,
+    ChatIdTaken,
+    LimitExceeded,
+    SessionIdTaken,
+    SessionNotFound,
+    TenantNotFound,
+    VersionChanged,
+)
+from antiphon.domain.ids import Uid, is_canonical_uuid, new_public_id, new_uid7
 from antiphon.domain.participants import PEER, Member, Participant
-from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, Session
+from antiphon.domain.sessions import DEFAULT_STATUS, MULTI, SINGLE, NewSession, Session
 from antiphon.stores.contract.worlds import (
     ALL,
     ODD_JSON,
@@ -264,3 +273,74 @@ class MemberContract:
 
 def _observers(first: int, end: int) -> list[Member]:
     return [Member(f"o{i}", observe_others=True) for i in range(first, end)]
+
+
+class ChosenIdContract:
+    """Sessions of either shape under ids of the client's, and their titles."""
+
+    @pytest.mark.parametrize("shape", [SINGLE, MULTI])
+    async def test_a_session_is_made_with_its_chat(self, store: Store, shape: str) -> None:
+        tenant = await new_tenant(store)
+        made = await store.sessions.create(tenant, NewSession(shape, "s/1", "ann", "T", "c/1", "C"))
+        assert (made.id, made.shape, made.title, made.created_at) == ("s/1", shape, "T", made.updated_at)
+        assert await store.sessions.find(tenant, "s/1") == made
+        (chat,) = await store.chats.list_of_session(tenant, made.key)
+        assert (chat.id, chat.title, chat.owner_name, chat.session_shape) == ("c/1", "C", "ann", shape)
+        assert await list_of_sessions(store, tenant, shape) == (["s/1"], 1)
+        assert await list_of_sessions(store, tenant, MULTI if shape == SINGLE else SINGLE) == ([], 0)
+        assert await list_of_names(store, tenant) == (["ann"], 1)
+        assert (await store.chats.list_of_owner(tenant, "ann", ALL))[1] == 0
+
+    async def test_a_chat_with_a_uuid_counts_as_its_owners(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        uuid = new_public_id()
+        await store.sessions.create(tenant, NewSession(MULTI, "s", "ann", "T", uuid, "C"))
+        chats, total = await store.chats.list_of_owner(tenant, "ann", ALL)
+        assert ([chat.id for chat in chats], total) == ([uuid], 1)
+
+    async def test_an_id_that_is_taken_is_refused_and_nothing_is_made(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        await store.sessions.create(tenant, NewSession(SINGLE, "s", "ann", "T", "c", "C"))
+        with pytest.raises(SessionIdTaken):
+            await store.sessions.create(tenant, NewSession(MULTI, "s", "ben", "T", "free", "C"))
+        with pytest.raises(ChatIdTaken):
+            await store.sessions.create(tenant, NewSession(MULTI, "free", "ben", "T", "c", "C"))
+        assert await list_of_names(store, tenant) == (["ann"], 1)
+        assert await list_of_sessions(store, tenant, MULTI) == ([], 0)
+
+    async def test_of_many_at_once_one_makes_it(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        new = NewSession(SINGLE, "s", "ann", "T", "c", "C")
+        outcomes = await race(*(store.sessions.create(tenant, new) for _ in range(10)))
+        assert len(wins(outcomes)) == 1
+        assert set(losses(outcomes)) == {SessionIdTaken}
+
+    async def test_a_detached_tenant_takes_none(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        await store.deletions.detach_tenant(tenant)
+        with pytest.raises(TenantNotFound):
+            await store.sessions.create(tenant, NewSession(SINGLE, "s", "ann", "T", "c", "C"))
+
+    @pytest.mark.parametrize("shape", [SINGLE, MULTI])
+    async def test_a_title_is_changed_if_it_is_as_it_was_seen(self, store: Store, shape: str) -> None:
+        tenant = await new_tenant(store)
+        made = await store.sessions.create(tenant, NewSession(shape, "s", "ann", "T", "c", "C"))
+        first = await store.sessions.rename(tenant, made.key, "U", made.updated_at)
+        assert (first.title, first.created_at) == ("U", made.created_at)
+        assert first.updated_at > made.updated_at
+        with pytest.raises(VersionChanged):
+            await store.sessions.rename(tenant, made.key, "V", made.updated_at)
+        assert await store.sessions.find(tenant, "s") == first
+        assert (await store.sessions.rename(tenant, made.key, "W")).title == "W"
+        await store.deletions.detach_session(tenant, made.key, Order("refuse"))
+        with pytest.raises(SessionNotFound):
+            await store.sessions.rename(tenant, made.key, "X", made.updated_at)
+
+    async def test_a_chat_is_changed_if_it_is_as_it_was_seen(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        _, chat = await new_multi(store, tenant)
+        changed = await store.chats.change(tenant, chat.key, "U", None, chat.updated_at)
+        assert changed.title == "U"
+        with pytest.raises(VersionChanged):
+            await store.chats.change(tenant, chat.key, "V", None, chat.updated_at)
+        assert await store.chats.find(tenant, chat.id) == changed

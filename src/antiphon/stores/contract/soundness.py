@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from antiphon.core.ports import Store
 from antiphon.domain.deletions import CANCEL, ERASED, REMOVED, Order
+from antiphon.domain.idempotency import Subject
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.participants import PEER
 from antiphon.domain.turns import EventChunk, TurnStart
@@ -41,6 +42,9 @@ async def new_busy_tenant(store: Store) -> Uid:
         start = TurnStart(each.key, new_uid7(), "assistant")
         turn = (await store.turns.claim(tenant, new_uid7(), start, node, 10, LONG_LEASE_SECONDS)).turn
         await store.turns.append_events(tenant, turn.id, node, EventChunk(0, 1, "[1]"))
+        await store.idempotency.claim(tenant, each.key, b"request", node, LONG_LEASE_SECONDS)
+        told = Subject(each.key, session.key, ann.id)
+        await store.idempotency.keep(tenant, each.key, node, b"answer", told, LONG_LEASE_SECONDS)
     return tenant
 
 
@@ -94,6 +98,7 @@ class SoundnessContract:
             "reads": 3,
             "turns": 3,
             "turn_events": 3,
+            "idempotency": 3,
         }
 
     async def test_a_scrub_says_what_became_of_the_bytes(self, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -15,16 +16,20 @@ from antiphon.domain.deletions import (
     CANCEL,
     CHAT,
     DETACHED,
+    DONE,
     PARTICIPANT,
     PURGING,
     SESSION,
     TENANT,
     UNDONE,
+    WAITING,
     Deletion,
     Order,
+    Step,
 )
 from antiphon.domain.errors import (
     LimitExceeded,
+    NotFound,
     TenantNotFound,
     UndoIdTaken,
     UndoParentDeleted,
@@ -192,6 +197,48 @@ class UndoContract:
         assert abs(found.undo_until - found.detached_at - 60 * times.SECOND) < 5 * times.SECOND
         await store.deletions.undo(tenant, job.id)
         assert await seen(store, world) == before
+
+    @pytest.mark.parametrize("window", [0, 60])
+    async def test_what_waits_is_called_off(self, store: Store, window: int) -> None:
+        world = await new_world(store)
+        tenant, node = world.tenant_id, new_uid7()
+        before = await seen(store, world)
+        socket = await connect(store, tenant, world.chats[1], node)
+        job = await take_away(store, world, CHAT, Order(AFTER, undo_seconds=window))
+        assert job.state == WAITING
+        lease = await take_lease(store, tenant, node)
+        undone = await store.deletions.undo(tenant, job.id)
+        assert (undone.state, undone.target_id, undone.undo_until) == (UNDONE, None, None)
+        await store.connections.close(tenant, socket.id)
+        with pytest.raises(NotFound):
+            await store.deletions.step(lease, node, 100, LONG_LEASE_SECONDS)
+        assert await store.deletions.claim(tenant, node, LONG_LEASE_SECONDS) == []
+        assert await seen(store, world) == before
+        with pytest.raises(UndoTooLate):
+            await store.deletions.undo(tenant, job.id)
+        again = await take_away(store, world, CHAT, Order(CANCEL))
+        await purge(store, tenant)
+        assert (await reload_deletion(store, tenant, again.id)).state == DONE
+
+    async def test_a_race_with_one_that_takes_hold(self, store: Store) -> None:
+        """Called off, or put back: it is undone in any case, and nothing is gone."""
+        world = await new_world(store)
+        tenant, node = world.tenant_id, new_uid7()
+        before = await seen(store, world)
+        for _ in range(10):
+            socket = await connect(store, tenant, world.chats[1], node)
+            job = await take_away(store, world, CHAT, Order(AFTER, undo_seconds=60))
+            lease = await take_lease(store, tenant, node)
+            await store.connections.close(tenant, socket.id)
+            undoing, stepping = await asyncio.gather(
+                store.deletions.undo(tenant, job.id),
+                store.deletions.step(lease, node, 100, LONG_LEASE_SECONDS),
+                return_exceptions=True,
+            )
+            assert isinstance(undoing, Deletion), undoing
+            assert undoing.state == UNDONE
+            assert isinstance(stepping, (Step, NotFound)), stepping
+            assert await seen(store, world) == before
 
     async def test_one_that_is_in_its_window_is_not_late(self, store: Store) -> None:
         world = await new_world(store)

@@ -19,7 +19,9 @@ from antiphon.domain.webhooks import (
     DELIVERED,
     EVENTS,
     FAILED,
+    HONCHO_EVENTS,
     MESSAGE_APPENDED,
+    QUEUE_EMPTY,
     TURN_ENDED,
     WAITING,
     Delivery,
@@ -34,6 +36,7 @@ from antiphon.stores.contract.worlds import (
     draft,
     losses,
     new_multi,
+    new_single,
     new_tenant,
     race,
     say,
@@ -188,6 +191,27 @@ class OutboxContract:
         assert losses(outcomes) == []
         told_of = [m["seq"] for body in await events_of(store, webhook) for m in body["data"]["messages"]]
         assert told_of == list(range(1, 41)), "in the order of the chat"
+
+    async def test_an_append_that_may_be_derived_from_empties_the_queue(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        webhook = await new_webhook(store, tenant, *HONCHO_EVENTS)
+        _, chat = await new_single(store, tenant)
+        _, room = await new_multi(store, tenant)
+        _, off = await new_single(store, tenant, "off")
+        await store.sessions.put_single(tenant, "off", "ann", None, '{"reasoning":{"enabled":false}}', [])
+        said = await say(store, tenant, chat, "a", "b")
+        await store.messages.append(tenant, chat.key, [draft("c"), draft("d", author="bob")])
+        await store.messages.append(tenant, chat.key, [draft("quiet", is_quiet=True)])
+        await say(store, tenant, room, "e")
+        await say(store, tenant, off, "f")
+        bodies = await events_of(store, webhook)
+        assert [body["type"] for body in bodies] == [QUEUE_EMPTY] * 2
+        place = {"key": text_of(chat.key)}
+        assert bodies[0]["data"] == {"chat": place, "message": text_of(said[1].id)}
+        assert bodies[1]["data"] == {"chat": place, "message": None}
+        await store.tenants.update(tenant, None, '{"reasoning":{"enabled":false}}')
+        await say(store, tenant, chat, "g")
+        assert len(await events_of(store, webhook)) == 2
 
     async def test_an_append_that_fails_is_not_told(self, store: Store) -> None:
         tenant = await new_tenant(store)

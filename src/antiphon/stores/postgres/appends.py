@@ -27,6 +27,7 @@ from antiphon.domain.errors import (
 )
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import ASSISTANT, Draft, Message
+from antiphon.domain.webhooks import Said, said_of
 from antiphon.stores.postgres.database import Cursor, Database, Overtaken, Row
 from antiphon.stores.postgres.participants import ensure_participants
 from antiphon.stores.postgres.sessions import join
@@ -47,6 +48,11 @@ class Append(msgspec.Struct, frozen=True):
     def characters(self) -> int:
         """How long the texts are."""
         return sum(len(draft.text) + len(draft.parts or "") + len(draft.metadata) for draft in self.drafts)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether the statement `append_one` does it."""
+        return len(self.drafts) == 1 and not self.drafts[0].is_quiet
 
 
 class _Waiting:
@@ -116,7 +122,7 @@ class Appender:
         try:
             if tenant_id in self._telling:
                 await self._store_telling(tenant_id, batch)
-            elif len(batch) == 1 and len(batch[0].append.drafts) == 1:
+            elif len(batch) == 1 and batch[0].append.is_simple:
                 await self._store_one(tenant_id, batch[0])
             else:
                 await self._store_many(tenant_id, batch)
@@ -149,7 +155,7 @@ class Appender:
             values = values_of_batch(tenant_id, [one.append for one in batch], tx.now, is_telling=True)
             rows = await tx.rows("append", **values)
             told = [
-                (one.append.chat_key, chat_id, messages_of(one.append.drafts, ids, before, tx.now))
+                _said_of(one.append, chat_id, messages_of(one.append.drafts, ids, before, tx.now))
                 for one, (state, before, chat_id), ids in zip(batch, rows, _split(values["ids"], batch), strict=True)
                 if state == _READY
             ]
@@ -218,7 +224,11 @@ async def _append_telling(
     if state != _READY:
         raise _REFUSALS.get(state, StoreFailed)
     stored = messages_of(append.drafts, values["ids"], before, tx.now)
-    return stored, await tell_of_appends(tx, tenant_id, [(append.chat_key, chat[0], stored)])
+    return stored, await tell_of_appends(tx, tenant_id, [_said_of(append, chat[0], stored)])
+
+
+def _said_of(append: Append, chat_id: str, messages: Sequence[Message]) -> Said:
+    return said_of(append.chat_key, chat_id, append.drafts, messages)
 
 
 def values_of_one(tenant_id: Uid, append: Append, message_id: Uid, now: int) -> dict[str, Any]:
@@ -274,6 +284,7 @@ def values_of_batch(
         "metadatas": [draft.metadata for _, _, draft in drafts],
         "token_counts": [draft.token_count for _, _, draft in drafts],
         "created_ats": [_moment_of(draft, now) for _, _, draft in drafts],
+        "are_quiet": [draft.is_quiet for _, _, draft in drafts],
     }
 
 

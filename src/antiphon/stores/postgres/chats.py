@@ -15,6 +15,7 @@ from antiphon.domain.errors import (
     SessionIdTaken,
     SessionNotFound,
     StoreUnavailable,
+    VersionChanged,
 )
 from antiphon.domain.ids import Uid, is_canonical_uuid, new_public_id, new_uid7
 from antiphon.domain.messages import Draft, Message
@@ -166,9 +167,11 @@ class PostgresChats:
 
         return await self._database.transact(operation)
 
-    async def change(self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+    async def change(
+        self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None, seen_at: int | None = None
+    ) -> Chat:
         """See the port."""
-        return await self._database.transact(lambda tx: _change(tx, tenant_id, chat_key, title, model))
+        return await self._database.transact(lambda tx: _change(tx, tenant_id, chat_key, title, model, seen_at))
 
     async def cut(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> int:
         """See the port."""
@@ -247,11 +250,18 @@ async def _make_single(
     return new.chat_of(owner_id, tx.now)
 
 
-async def _change(tx: Cursor, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+async def _change(
+    tx: Cursor, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None, seen_at: int | None = None
+) -> Chat:
     """Change what was given, and in any case `updated_at`."""
-    if await tx.row("change_chat", tenant_id=tenant_id, key=chat_key, title=title, model=model, now=tx.now) is None:
+    asked = {"tenant_id": tenant_id, "key": chat_key}
+    is_done = await tx.row("change_chat", **asked, title=title, model=model, seen_at=seen_at, now=tx.now) is not None
+    row = await tx.row("find_chat_by_key", **asked)
+    if row is None:
         raise ChatNotFound
-    return chat_of((await tx.rows("find_chat_by_key", tenant_id=tenant_id, key=chat_key))[0])
+    if not is_done:
+        raise VersionChanged
+    return chat_of(row)
 
 
 async def _hold(tx: Cursor, tenant_id: Uid, chat_key: Uid) -> None:

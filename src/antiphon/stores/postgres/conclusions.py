@@ -40,10 +40,6 @@ class PostgresConclusions:
         """See the port."""
         return bool(await self._database.write_rows("delete_conclusion", tenant_id=tenant_id, id=conclusion_id))
 
-    async def keep_quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> None:
-        """See the port."""
-        await self._database.write_rows("keep_quiet", tenant_id=tenant_id, key=chat_key, ids=list(message_ids))
-
     async def count_units(
         self, tenant_id: Uid, session_id: str | None, author: str | None
     ) -> list[tuple[Uid, str, str, int]]:

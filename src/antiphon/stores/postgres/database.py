@@ -11,7 +11,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
@@ -131,6 +131,22 @@ class Cursor:
         """The number that a query over everything gives; it may take as long as a start."""
         found: int = await self._connection.fetchval(query, timeout=limits.START_SECONDS)
         return found
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Bring whole rows into a table."""
+        await self._connection.copy_records_to_table(table, records=rows, columns=list(columns))
+
+    async def has_rows(self, table: str) -> bool:
+        """Whether there is anything in a table."""
+        found: bool = await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")  # noqa: S608  a name of ours
+        return found
+
+    async def stream(self, table: str, columns: Sequence[str], count: int) -> AsyncIterator[list[Row]]:
+        """All rows of a table, so many at a time, as they are at one moment."""
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            opened = await self._connection.cursor(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608  likewise
+            while rows := await opened.fetch(count):
+                yield rows
 
     async def commit(self) -> None:
         """Durable on return. Raises StoreFailed when there was nothing left to commit."""
@@ -404,6 +420,7 @@ async def operator_session(url: str) -> AsyncIterator[Cursor]:
     try:
         connection = await asyncpg.connect(url, timeout=limits.STORE_CONNECT_SECONDS, server_settings=settings)
         try:
+            await _set_codecs(connection)
             yield Cursor(connection)
         finally:
             with suppress(*DRIVER_ERRORS):

@@ -50,6 +50,7 @@ from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
 from antiphon.domain.participants import PEER
 from antiphon.domain.receipts import DELETION_PREFIX, NO_PREVIOUS, digest_of
 from antiphon.domain.sessions import SINGLE
+from antiphon.stores.graph import plan_query
 from antiphon.stores.postgres.database import Cursor, Row
 from antiphon.stores.postgres.webhooks import enqueue_event
 
@@ -158,15 +159,19 @@ async def _look_at_chat(tx: Cursor, tenant_id: Uid, key: Uid, is_held: bool) -> 
     return Doomed(CHAT, key, chat.id, (), [chat], chat_count <= 1, session_key, secret)
 
 
-async def own_sessions(tx: Cursor, tenant_id: Uid, owner_id: Uid, *, is_held: bool) -> list[DoomedSession]:
-    """Some sessions that a participant owns, with no more chats than one may have; the others go in later steps."""
+async def own_sessions(
+    tx: Cursor, tenant_id: Uid, owner_id: Uid, *, is_held: bool, is_planned: bool = False
+) -> list[DoomedSession]:
+    """Sessions that a participant owns: as many as a plan counts, or as go at once; the others go in later steps."""
+    sessions_max = limits.PLAN_SESSIONS if is_planned else limits.DETACH_SESSIONS
+    chats_max = limits.PLAN_CHATS if is_planned else limits.CHATS_PER_SESSION
     statement = "hold_sessions_to_detach" if is_held else "sessions_to_detach"
-    rows = await tx.rows(statement, tenant_id=tenant_id, owner_id=owner_id, limit=limits.DETACH_SESSIONS)
+    rows = await tx.rows(statement, tenant_id=tenant_id, owner_id=owner_id, limit=sessions_max)
     chats = accumulate(row[3] for row in rows)
     return [
         DoomedSession(*list(row)[:3])
         for i, (row, total) in enumerate(zip(rows, chats, strict=True))
-        if i == 0 or total <= limits.CHATS_PER_SESSION
+        if i == 0 or total <= chats_max
     ]
 
 
@@ -182,28 +187,42 @@ async def chats_of(tx: Cursor, tenant_id: Uid, sessions: Sequence[DoomedSession]
 
 
 async def survey(tx: Cursor, tenant_id: Uid, doomed: Doomed) -> Survey:
-    """The doomed in numbers. What a participant wrote in other people's chats is counted when it goes."""
+    """The doomed in numbers: of each table what the graph says, of a participant with more sessions than go at once."""
+    if doomed.kind == PARTICIPANT:
+        sessions = await own_sessions(tx, tenant_id, doomed.key, is_held=False, is_planned=True)
+        own = await chats_of(tx, tenant_id, sessions, is_held=False)
+        doomed = msgspec.structs.replace(doomed, sessions=sessions, chats=own)
     chats = [ChatCount(chat.id, chat.last_seq, chat.message_count) for chat in doomed.chats]
     counts = {"chats": len(chats), "sessions": len(doomed.sessions), "messages": doomed.message_count}
     if doomed.kind == PARTICIPANT:
-        elsewhere = await tx.rows("chats_elsewhere", tenant_id=tenant_id, participant_id=doomed.key)
-        chats += [ChatCount(*row) for row in elsewhere]
-        counts |= {"participants": 1, "chats_elsewhere": len(elsewhere)}
+        chats += await _survey_elsewhere(tx, tenant_id, doomed.key, counts)
     if doomed.kind == TENANT:
         chats = [ChatCount(*row) for row in await tx.rows("chats_of_tenant", tenant_id=tenant_id)]
-        sizes = (await tx.rows("sizes_of_tenant", tenant_id=tenant_id))[0]
-        counts = dict(zip(("sessions", "participants", "keys"), sizes, strict=True))
-        counts |= {"chats": len(chats), "messages": sum(chat.message_count for chat in chats)}
-    else:
-        keys = [session.key for session in doomed.sessions]
-        counts["members"] = (await tx.rows("count_members_of_sessions", tenant_id=tenant_id, keys=keys))[0][0]
-        chat_keys = doomed.chat_keys
-        counts["turns"] = (await tx.rows("count_turns_of_chats", tenant_id=tenant_id, keys=chat_keys))[0][0]
+        counts = {"chats": len(chats), "messages": sum(chat.message_count for chat in chats)}
+    tables, query = plan_query(doomed.kind, _among)
+    keys = {"chats": doomed.chat_keys, "sessions": [session.key for session in doomed.sessions]}
+    values = {**keys, "participants": [doomed.key]}
+    counts |= zip(tables, (await tx.ask(query, tenant_id=tenant_id, **values))[0], strict=True)
     counted = {table: count for table, count in sorted(counts.items()) if count}
     return Survey(doomed.kind, doomed.id, tuple(chats), counted, await _blockers(tx, tenant_id, doomed))
 
 
+def _among(column: str, table: str) -> str:
+    return f"{column} = ANY (CAST(:{table} AS uuid[]))"
+
+
+async def _survey_elsewhere(tx: Cursor, tenant_id: Uid, participant_id: Uid, counts: dict[str, int]) -> list[ChatCount]:
+    """The chats of others where a participant has a place; its words there are counted where that is soon done."""
+    whose = {"tenant_id": tenant_id, "participant_id": participant_id}
+    chats = [ChatCount(*row) for row in await tx.rows("chats_elsewhere", **whose)]
+    counts |= {"participants": 1, "chats_elsewhere": len(chats)}
+    if sum(chat.message_count for chat in chats) <= limits.PLAN_MESSAGES_READ:
+        counts["messages_elsewhere"] = (await tx.rows("count_words_elsewhere", **whose))[0][0]
+    return chats
+
+
 async def _blockers(tx: Cursor, tenant_id: Uid, doomed: Doomed) -> tuple[Blocker, ...]:
+    """What stands in the way: the last chat, then sockets, then turns, each by their age."""
     if doomed.kind == TENANT:
         rows = await tx.rows("blockers_of_tenant", tenant_id=tenant_id)
     else:
@@ -217,7 +236,7 @@ async def _blockers(tx: Cursor, tenant_id: Uid, doomed: Doomed) -> tuple[Blocker
             keys=doomed.chat_keys,
         )
     last = [Blocker(_LAST_CHAT, doomed.id, None)] if doomed.is_last_chat else []
-    return (*last, *(Blocker(kind, text_of(uid), until) for kind, uid, until in rows))
+    return (*last, *(Blocker(kind, text_of(uid), until) for kind, uid, until in sorted(map(tuple, rows))))
 
 
 async def detach(tx: Cursor, tenant_id: Uid, doomed: Doomed, order: Order) -> Detached:

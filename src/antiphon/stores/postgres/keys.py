@@ -65,6 +65,11 @@ class PostgresKeys:
             found.append((key, principal))
         return found
 
+    async def find(self, tenant_id: Uid, key_id: Uid) -> Key | None:
+        """See the port."""
+        row = await self._database.row("find_key", tenant_id=tenant_id, id=key_id)
+        return Key(*row) if row else None
+
     async def list(self, tenant_id: Uid) -> list[Key]:
         """See the port."""
         return [Key(*row) for row in await self._database.rows("list_keys", tenant_id=tenant_id)]

@@ -26,12 +26,14 @@ class PostgresMembers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def join(self, tenant_id: Uid, session_id: str, kind: str, name: str) -> None:
+    async def join(self, tenant_id: Uid, session_ids: Sequence[str], kind: str, names: Sequence[str]) -> None:
         """See the port."""
 
         async def operation(tx: Cursor) -> None:
-            session = await _session(tx, tenant_id, session_id)
-            await join(tx, tenant_id, session.key, [(await _participant(tx, tenant_id, kind, name), None)])
+            locked = {each: await _session(tx, tenant_id, each) for each in sorted(set(session_ids))}
+            who = [await _participant(tx, tenant_id, kind, name) for name in names]
+            for session_id in session_ids:
+                await join(tx, tenant_id, locked[session_id].key, [(participant_id, None) for participant_id in who])
 
         await self._database.transact(operation)
 
@@ -171,5 +173,7 @@ async def _said(tx: Cursor, tenant_id: Uid, session: Session, last_message: Uid 
     (size,) = await tx.rows("size_up_to", **whose, seq=seq, limit=limits.CLONE_MESSAGES + 1)
     check_clone(*size)
     rows = await tx.rows("messages_between", **whose, limit=size[0], offset=0)
+    quiet = {row[0] for row in await tx.rows("list_quiet_messages", **whose)}
     messages = [Message(*row[1:]) for row in rows if row[1] is not None]
-    return [msgspec.structs.replace(draft_of(message), created_at=None) for message in messages]
+    drafts = [draft_of(message, is_quiet=message.id in quiet) for message in messages]
+    return [msgspec.structs.replace(draft, created_at=None) for draft in drafts]

@@ -9,7 +9,7 @@ from antiphon.domain.errors import ChatNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Draft, Message, Page
 from antiphon.stores.postgres.appends import Append, Appender
-from antiphon.stores.postgres.database import Database
+from antiphon.stores.postgres.database import Database, Row
 
 
 class PostgresMessages:
@@ -34,9 +34,18 @@ class PostgresMessages:
             limit=part.limit,
             offset=part.offset,
         )
-        if not rows:
-            raise ChatNotFound
-        return Page([Message(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        return _page_of(rows)
+
+    async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
+        """See the port."""
+        rows = await self._database.rows(
+            "messages_of_single_reversed" if part.is_reversed else "messages_of_single",
+            tenant_id=tenant_id,
+            session_id=session_id,
+            limit=part.limit,
+            offset=part.offset,
+        )
+        return _page_of(rows)
 
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """See the port."""
@@ -51,11 +60,20 @@ class PostgresMessages:
         return Message(*row) if row else None
 
     async def span(
-        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+        self,
+        tenant_id: Uid,
+        chat_key: Uid,
+        first: int,
+        last: int,
+        limit: int,
+        characters: int,
+        *,
+        is_reversed: bool = False,
     ) -> list[Message]:
         """See the port."""
+        statement = "messages_of_span_reversed" if is_reversed else "messages_of_span"
         rows = await self._database.rows(
-            "messages_of_span",
+            statement,
             tenant_id=tenant_id,
             key=chat_key,
             first=first,
@@ -71,3 +89,10 @@ class PostgresMessages:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))
         return page.items[::-1]
+
+
+def _page_of(rows: list[Row]) -> Page:
+    """The messages behind how many there are. Raises ChatNotFound."""
+    if not rows:
+        raise ChatNotFound
+    return Page([Message(*row[1:]) for row in rows if row[1] is not None], rows[0][0])

@@ -12,13 +12,9 @@ from typing import Any
 from antiphon.domain.deletions import CHAT, PARTICIPANT, SESSION
 from antiphon.domain.ids import Uid
 from antiphon.domain.limits import CHATS_PER_SESSION
-from antiphon.stores.graph import limbs_of
+from antiphon.stores.graph import purged_with
 from antiphon.stores.postgres.database import Cursor
 
-OF_CHAT = ("messages", "quiet_messages", "reads", "connections", "turn_events", "turns")
-OF_SESSION = ("sandboxes", "members", "conclusions")
-OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
-OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 
 
@@ -58,9 +54,9 @@ async def _purge_chat(tx: Cursor, tenant_id: Uid, key: Uid, budget: Budget) -> b
         return True
     session_key = row[0]
     is_last = await tx.row("session_dies_with", tenant_id=tenant_id, session_key=session_key, key=key) is not None
-    if not await _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, keys=[key]):
+    if not await _purge_tables(tx, "chat", budget, tenant_id=tenant_id, keys=[key]):
         return False
-    if is_last and not await _purge_tables(tx, OF_SESSION, "session", budget, tenant_id=tenant_id, keys=[session_key]):
+    if is_last and not await _purge_tables(tx, "session", budget, tenant_id=tenant_id, keys=[session_key]):
         return False
     if is_last and budget.left < _CHAT_AND_SESSION and budget.removed:
         return False  # they go together: a session alone would be found by nobody
@@ -72,7 +68,7 @@ async def _purge_chat(tx: Cursor, tenant_id: Uid, key: Uid, budget: Budget) -> b
 
 async def _purge_chats(tx: Cursor, tenant_id: Uid, keys: Sequence[Uid], budget: Budget) -> bool:
     """Remove chats with all that hangs on them; false when the budget ended before that was certain."""
-    if not await _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, keys=keys):
+    if not await _purge_tables(tx, "chat", budget, tenant_id=tenant_id, keys=keys):
         return False
     part = keys[: budget.left]
     budget.spend("chats", await tx.run("purge_chat", tenant_id=tenant_id, keys=part))
@@ -84,7 +80,7 @@ async def _purge_sessions(tx: Cursor, tenant_id: Uid, keys: Sequence[Uid], budge
     while husks := await tx.rows("husks_of_session", tenant_id=tenant_id, session_keys=keys, limit=budget.left):
         if not await _purge_chats(tx, tenant_id, [row[0] for row in husks], budget) or budget.left <= 0:
             return False
-    if not await _purge_tables(tx, OF_SESSION, "session", budget, tenant_id=tenant_id, keys=keys):
+    if not await _purge_tables(tx, "session", budget, tenant_id=tenant_id, keys=keys):
         return False
     part = keys[: budget.left]
     budget.spend("sessions", await tx.run("purge_session", tenant_id=tenant_id, keys=part))
@@ -96,7 +92,7 @@ async def _purge_participant(tx: Cursor, tenant_id: Uid, key: Uid, budget: Budge
     while husks := await tx.rows("husks_of_owner", tenant_id=tenant_id, owner_id=key, limit=budget.left):
         if not await _purge_sessions(tx, tenant_id, [row[0] for row in husks], budget) or budget.left <= 0:
             return False
-    if not await _purge_tables(tx, OF_PARTICIPANT, "participant", budget, tenant_id=tenant_id, key=key):
+    if not await _purge_tables(tx, "participant", budget, tenant_id=tenant_id, key=key):
         return False
     budget.spend("participants", await tx.run("purge_participant", tenant_id=tenant_id, key=key))
     return True
@@ -107,16 +103,16 @@ async def _purge_tenant(tx: Cursor, tenant_id: Uid, budget: Budget) -> bool:
     ids = {"tenant_id": tenant_id, "limit": CHATS_PER_SESSION, "undo_of": None}
     if await tx.rows("detach_sessions_of_tenant", **ids) or await tx.rows("detach_chats_of_tenant", **ids):
         return False
-    if not await _purge_tables(tx, OF_TENANT, "tenant", budget, tenant_id=tenant_id):
+    if not await _purge_tables(tx, "tenant", budget, tenant_id=tenant_id):
         return False
     budget.spend("tenants", await tx.run("purge_tenant", tenant_id=tenant_id))
     return True
 
 
-async def _purge_tables(tx: Cursor, tables: Sequence[str], owner: str, budget: Budget, **whose: Any) -> bool:
+async def _purge_tables(tx: Cursor, target: str, budget: Budget, **whose: Any) -> bool:
     """Some rows of each table in turn; false when the budget ended before that was certain to be all."""
-    for table in tables:
-        removed = await tx.run(f"purge_{table}_of_{owner}", limit=budget.left, **whose)
+    for table in purged_with(target):
+        removed = await tx.run(f"purge_{table}_of_{target}", limit=budget.left, **whose)
         if not budget.spend(table, removed):
             return False
     return True

@@ -12,13 +12,15 @@ from antiphon.domain import limits, times
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
 from antiphon.domain.errors import (
     AccessDenied,
+    ChatIdTaken,
     LimitExceeded,
     ParticipantNotFound,
     SessionIdTaken,
     SessionNotFound,
     TenantNotFound,
+    VersionChanged,
 )
-from antiphon.domain.ids import Uid, new_public_id, new_uid7
+from antiphon.domain.ids import Uid, is_canonical_uuid, new_public_id, new_uid7
 from antiphon.domain.participants import Member, Participant
 from antiphon.domain.sandboxes import Sandbox
 from antiphon.domain.sessions import (
@@ -26,6 +28,7 @@ from antiphon.domain.sessions import (
     DEFAULT_STATUS,
     MULTI,
     SINGLE,
+    NewSession,
     Overview,
     Session,
     SessionChange,
@@ -39,7 +42,7 @@ from antiphon.stores.session_rows import overview_of
 
 
 class NewSingle(msgspec.Struct, frozen=True):
-    """What a `single` session and its chat are made of."""
+    """What a `single` session and its chat are made of; a `multi` one and its first chat in the same way."""
 
     session_id: str
     owner_name: str
@@ -50,13 +53,15 @@ class NewSingle(msgspec.Struct, frozen=True):
     chat_metadata: str
     session_key: Uid
     chat_key: Uid
+    shape: str = SINGLE
+    chat_title: str | None = None
 
     def session_of(self, owner_id: Uid, now: int) -> Session:
         """The session as it is at first."""
         return Session(
             self.session_key,
             self.session_id,
-            SINGLE,
+            self.shape,
             owner_id,
             self.title,
             DEFAULT_STATUS,
@@ -90,7 +95,10 @@ class NewSingle(msgspec.Struct, frozen=True):
 
     def values(self, tenant_id: Uid, now: int) -> dict[str, Any]:
         """What the statement `create_single` asks for."""
-        return msgspec.structs.asdict(self) | {"tenant_id": tenant_id, "status": DEFAULT_STATUS, "now": now}
+        rest = {"chat_title": self.title if self.chat_title is None else self.chat_title}
+        rest["status"] = DEFAULT_STATUS
+        is_uuid = is_canonical_uuid(self.chat_id)
+        return msgspec.structs.asdict(self) | rest | {"tenant_id": tenant_id, "is_uuid": is_uuid, "now": now}
 
 
 def owner_of_single(rows: Sequence[Row]) -> Uid | None:
@@ -104,7 +112,7 @@ def owner_of_single(rows: Sequence[Row]) -> Uid | None:
 
 
 async def add_single(tx: Cursor, tenant_id: Uid, new: NewSingle) -> tuple[Uid, bool]:
-    """Make a `single` session whose owner may be new: the owner's id, and whether it was made now."""
+    """Make a session whose owner may be new: the owner's id, and whether it was made now."""
     _, made = await ensure_participants(tx, tenant_id, [new.owner_name])
     owner_id = owner_of_single(await tx.rows("create_single", **new.values(tenant_id, tx.now)))
     if owner_id is None:
@@ -136,6 +144,41 @@ class PostgresSessions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def create(self, tenant_id: Uid, new: NewSession) -> Session:
+        """See the port."""
+        made = NewSingle(
+            session_id=new.id,
+            owner_name=new.owner_name,
+            title=new.title,
+            metadata="{}",
+            configuration="{}",
+            chat_id=new.chat_id,
+            chat_metadata="{}",
+            session_key=new_uid7(),
+            chat_key=new_uid7(),
+            shape=new.shape,
+            chat_title=new.chat_title,
+        )
+
+        async def operation(tx: Cursor) -> Session:
+            if await tx.row("find_session", tenant_id=tenant_id, id=new.id) is not None:
+                raise SessionIdTaken
+            if await tx.row("find_chat", tenant_id=tenant_id, id=new.chat_id) is not None:
+                raise ChatIdTaken
+            owner_id, _ = await add_single(tx, tenant_id, made)
+            return made.session_of(owner_id, tx.now)
+
+        return await self._database.transact(operation)
+
+    async def rename(self, tenant_id: Uid, session_key: Uid, title: str, seen_at: int | None = None) -> Session:
+        """See the port."""
+        asked: dict[str, Any] = {"tenant_id": tenant_id, "key": session_key}
+        rows = await self._database.write_rows("rename_session", **asked, title=title, seen_at=seen_at, now=times.now())
+        if not rows:
+            row = await self._database.row("is_session_attached", **asked)
+            raise SessionNotFound if row is None else VersionChanged
+        return Session(*rows[0])
 
     async def create_multi(
         self,

@@ -150,8 +150,11 @@ async def _silence_in_session(tx: Cursor, job: Job, session_key: Uid, budget: Bu
     high, limit = min(last_seq, low + limits.SILENCE_ROWS - 1), budget.left
     gone = await tx.rows("purge_messages", **whose, author_id=job.target_key, low=low, high=high, limit=limit)
     if gone:
+        budget.spend("texts", await tx.run("purge_texts", **whose, seqs=[seq for seq, _ in gone]))
         await tx.run("shrink_chat", **whose, count=len(gone))
         budget.spend("messages", len(gone))
+        dropped = await tx.run("drop_vectors", **whose, seqs=[seq for seq, _ in gone])
+        budget.spend("message_vectors", dropped)
     if any(role == ASSISTANT for _, role in gone):
         await tx.run("find_last_answer", **whose, limit=limits.SILENCE_ROWS)
     job.cursor = _cursor_of(key, 1 + (max(seq for seq, _ in gone) if len(gone) >= limit else high))
@@ -159,7 +162,10 @@ async def _silence_in_session(tx: Cursor, job: Job, session_key: Uid, budget: Bu
 
 
 async def _forget_turns(tx: Cursor, job: Job, chat_key: Uid, budget: Budget) -> bool:
-    """Some of the turns in which the participant spoke as the agent: their events repeat its words. Whether all."""
+    """Some of the turns in which the participant spoke as the agent, and of the chat's kept answers; whether all.
+
+    Both repeat its words.
+    """
     whose: dict[str, Any] = {
         "tenant_id": job.tenant_id,
         "chat_key": chat_key,
@@ -169,7 +175,10 @@ async def _forget_turns(tx: Cursor, job: Job, chat_key: Uid, budget: Budget) -> 
     removed = await tx.run("purge_events_of_agent", **whose, limit=budget.left)
     if not budget.spend("turn_events", removed):
         return False
-    return budget.spend("turns", await tx.run("purge_turns_of_agent", **whose, limit=budget.left))
+    if not budget.spend("turns", await tx.run("purge_turns_of_agent", **whose, limit=budget.left)):
+        return False
+    kept = {"tenant_id": job.tenant_id, "keys": [chat_key]}
+    return budget.spend("idempotency", await tx.run("purge_idempotency_of_chat", **kept, limit=budget.left))
 
 
 def _cursor_of(key: Uid, seq: int) -> str:

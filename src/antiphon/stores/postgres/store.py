@@ -6,8 +6,10 @@ from antiphon.core.ports import (
     ChatStore,
     ConnectionStore,
     DeletionStore,
+    IdempotencyStore,
     KeyStore,
     MessageStore,
+    PageStore,
     ParticipantStore,
     ReceiptStore,
     SessionStore,
@@ -16,34 +18,47 @@ from antiphon.core.ports import (
     TurnStore,
 )
 from antiphon.core.ports.conclusions import ConclusionStore
+from antiphon.core.ports.embeddings import VectorStore
+from antiphon.core.ports.imports import ImportStore
+from antiphon.core.ports.indexing import IndexingStore
 from antiphon.core.ports.lists import ListStore
 from antiphon.core.ports.members import MemberStore
 from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.search import SearchStore
 from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.domain import limits
 from antiphon.domain.deletions import REMOVED
-from antiphon.domain.errors import StoreUnavailable
+from antiphon.domain.errors import StoreFailed, StoreUnavailable
 from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.postgres.appends import Appender
 from antiphon.stores.postgres.chats import PostgresChats
 from antiphon.stores.postgres.conclusions import PostgresConclusions
 from antiphon.stores.postgres.connections import PostgresConnections
-from antiphon.stores.postgres.database import Cursor, Database, open_database
+from antiphon.stores.postgres.database import STATEMENTS, Cursor, Database, open_database
 from antiphon.stores.postgres.deletions import PostgresDeletions
 from antiphon.stores.postgres.distribution import own_tables
+from antiphon.stores.postgres.idempotency import PostgresIdempotency
+from antiphon.stores.postgres.imports import PostgresImports
+from antiphon.stores.postgres.indexing import PostgresIndexing
 from antiphon.stores.postgres.keys import PostgresKeys
 from antiphon.stores.postgres.lists import PostgresLists
 from antiphon.stores.postgres.members import PostgresMembers
 from antiphon.stores.postgres.messages import PostgresMessages
 from antiphon.stores.postgres.migrations import migrate
+from antiphon.stores.postgres.pages import PostgresPages
 from antiphon.stores.postgres.participants import PostgresParticipants
 from antiphon.stores.postgres.receipts import PostgresReceipts
 from antiphon.stores.postgres.sandboxes import PostgresSandboxes
+from antiphon.stores.postgres.search import PostgresSearch
 from antiphon.stores.postgres.sessions import PostgresSessions
 from antiphon.stores.postgres.tenants import PostgresTenants
 from antiphon.stores.postgres.tickets import PostgresTickets
 from antiphon.stores.postgres.turns import PostgresTurns
+from antiphon.stores.postgres.vectors import PostgresVectors
 from antiphon.stores.postgres.webhooks import PostgresWebhooks
+
+_OF_MESSAGE = "p.chat_key = c.chat_key AND p.seq = c.seq"
+_JOINS = {"texts.seq": _OF_MESSAGE, "message_vectors.seq": _OF_MESSAGE}
 
 
 class PostgresStore:
@@ -70,6 +85,12 @@ class PostgresStore:
         self.lists: ListStore = PostgresLists(database)
         self.members: MemberStore = PostgresMembers(database)
         self.conclusions: ConclusionStore = PostgresConclusions(database)
+        self.indexing: IndexingStore = PostgresIndexing(database)
+        self.search: SearchStore = PostgresSearch(database)
+        self.vectors: VectorStore = PostgresVectors(database)
+        self.imports: ImportStore = PostgresImports(database)
+        self.pages: PageStore = PostgresPages(database)
+        self.idempotency: IdempotencyStore = PostgresIdempotency(database)
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:
@@ -80,7 +101,8 @@ class PostgresStore:
         database = await open_database(url)
         try:
             await migrate(database)
-            check_declared(own_tables())
+            await _check_moved(database)
+            check_declared(own_tables(), STATEMENTS.keys())
         except BaseException:
             await database.close()
             raise
@@ -105,7 +127,7 @@ class PostgresStore:
         async def operation(tx: Cursor) -> dict[str, int]:
             await tx.script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             await tx.script(f"SET LOCAL statement_timeout = '{limits.START_SECONDS}s'")
-            return {name: await tx.count(query) for name, query in orphan_queries({}).items()}
+            return {name: await tx.count(query) for name, query in orphan_queries(_JOINS).items()}
 
         return await self._database.transact(operation)
 
@@ -117,3 +139,9 @@ class PostgresStore:
         """See the port."""
         await self._appender.close()
         await self._database.close()
+
+
+async def _check_moved(database: Database) -> None:
+    """Raise StoreFailed for a database that holds a part of another instance only."""
+    if await database.rows("list_sources"):
+        raise StoreFailed("a move into this database is not finished: run `antiphon move` again")

@@ -20,11 +20,13 @@ class PostgresTenants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}") -> Tenant:
+    async def create(
+        self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}", settings: str = "{}"
+    ) -> Tenant:
         """See the port."""
 
         async def operation(tx: Cursor) -> Tenant:
-            tenant = Tenant(new_uid7(), name, tx.now, agent_name, metadata, configuration)
+            tenant = Tenant(new_uid7(), name, tx.now, agent_name, metadata, configuration, settings)
             if await tx.row("take_tenant_name", name=name, tenant_id=tenant.id) is None:
                 raise TenantNameTaken
             await tx.run(
@@ -34,6 +36,7 @@ class PostgresTenants:
                 agent_name=agent_name,
                 metadata=metadata,
                 configuration=configuration,
+                settings=settings,
                 digest_secret=os.urandom(32),
                 now=tx.now,
             )
@@ -52,10 +55,15 @@ class PostgresTenants:
         return Tenant(*row) if row else None
 
     async def update(
-        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+        self,
+        tenant_id: Uid,
+        metadata: str | None,
+        configuration: str | None,
+        settings: str | None = None,
+        agent_name: str | None = None,
     ) -> Tenant:
         """See the port."""
-        is_change = (metadata, configuration, settings) != (None, None, None)
+        is_change = any(given is not None for given in (metadata, configuration, settings, agent_name))
 
         async def operation(tx: Cursor) -> Tenant:
             row = await tx.row("lock_tenant" if is_change else "find_tenant", tenant_id=tenant_id)
@@ -69,6 +77,7 @@ class PostgresTenants:
                 metadata=old.metadata if metadata is None else metadata,
                 configuration=merge(old.configuration, configuration),
                 settings=merge(old.settings, settings),
+                agent_name=old.agent_name if agent_name is None else agent_name,
             )
             await tx.run(
                 "update_tenant",
@@ -76,6 +85,7 @@ class PostgresTenants:
                 metadata=new.metadata,
                 configuration=new.configuration,
                 settings=new.settings,
+                agent_name=new.agent_name,
             )
             return new
 

@@ -108,7 +108,7 @@ class PostgresTurns:
             await _end(tx, tenant_id, turn_id, node, state, error, ending.events)
             message: Message | None = None
             if reply and old:
-                message = await _replace(tx, tenant_id, reply_id, reply)
+                message = await _replace(tx, tenant_id, chat_key, reply_id, reply)
                 answered_at = tx.now if reply.created_at is None else reply.created_at
                 await tx.run("note_answer", tenant_id=tenant_id, key=chat_key, answered_at=answered_at, now=tx.now)
             elif reply:
@@ -194,7 +194,7 @@ async def _rewind(tx: Cursor, tenant_id: Uid, start: TurnStart, message_id: Uid)
     if row is None:
         raise MessageNotFound
     await remove_after(tx, tenant_id, start.chat_key, Message(*row).seq)
-    return await _replace(tx, tenant_id, message_id, start.message) if start.message else None
+    return await _replace(tx, tenant_id, start.chat_key, message_id, start.message) if start.message else None
 
 
 async def remove_after(tx: Cursor, tenant_id: Uid, chat_key: Uid, seq: int) -> int:
@@ -205,12 +205,15 @@ async def remove_after(tx: Cursor, tenant_id: Uid, chat_key: Uid, seq: int) -> i
     if removed > ceiling:
         raise LimitExceeded(f"at most {ceiling} messages are removed at once")
     if removed:
+        span = {"tenant_id": tenant_id, "key": chat_key, "cursor": seq, "upto": limits.MESSAGES_PER_CHAT}
+        await tx.run("drop_vectors_between", **span)
+        await tx.run("purge_texts_after", **after)
         await tx.run("delete_messages_after", **after)
         await tx.run("rewind_chat", **after, removed=removed)
     return removed
 
 
-async def _replace(tx: Cursor, tenant_id: Uid, message_id: Uid, new: Draft) -> Message:
+async def _replace(tx: Cursor, tenant_id: Uid, chat_key: Uid, message_id: Uid, new: Draft) -> Message:
     rows = await tx.rows(
         "replace_message",
         tenant_id=tenant_id,
@@ -220,7 +223,9 @@ async def _replace(tx: Cursor, tenant_id: Uid, message_id: Uid, new: Draft) -> M
         metadata=new.metadata,
         token_count=new.token_count,
     )
-    return Message(*rows[0])
+    message = Message(*rows[0])
+    await tx.run("rewind_indexing", tenant_id=tenant_id, key=chat_key, seq=message.seq, now=tx.now)
+    return message
 
 
 async def _end(

@@ -21,10 +21,17 @@ from antiphon.stores.postgres.database import Cursor, Row
 
 async def put_back(tx: Cursor, tenant_id: Uid, deletion_id: Uid) -> None:
     """End a deletion as undone. Raises what the port says."""
+    if await tx.run("call_off_deletion", tenant_id=tenant_id, id=deletion_id):
+        return
     row = await tx.row("undo_deletion", tenant_id=tenant_id, id=deletion_id)
     if row is None:
         raise UndoTooLate
-    kind: str = row[0]
+    await put_back_husk(tx, tenant_id, deletion_id, row[0])
+    await tx.run("remove_tombstones", tenant_id=tenant_id, deletion_id=deletion_id)
+
+
+async def put_back_husk(tx: Cursor, tenant_id: Uid, deletion_id: Uid, kind: str) -> None:
+    """Give what is detached within that deletion's window its ids, and count it. Raises what the port says."""
     whose: dict[str, Any] = {"tenant_id": tenant_id, "undo_of": deletion_id}
     if kind != TENANT and await tx.row("find_tenant", tenant_id=tenant_id) is None:
         raise UndoParentDeleted
@@ -44,7 +51,6 @@ async def put_back(tx: Cursor, tenant_id: Uid, deletion_id: Uid) -> None:
         if any(is_gone and undo_of != deletion_id for is_gone, undo_of in owners):
             raise UndoParentDeleted
         await _count(tx, tenant_id, participants, sessions, chats)
-    await tx.run("remove_tombstones", tenant_id=tenant_id, deletion_id=deletion_id)
 
 
 async def _put_back_tenant(tx: Cursor, whose: dict[str, Any]) -> None:

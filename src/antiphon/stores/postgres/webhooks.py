@@ -10,8 +10,18 @@ from antiphon.core.ports.webhooks import Errand
 from antiphon.domain import limits
 from antiphon.domain.errors import LimitExceeded, NotFound, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
-from antiphon.domain.messages import Message
-from antiphon.domain.webhooks import MESSAGE_APPENDED, Delivery, Outcome, Webhook, event_body, message_data
+from antiphon.domain.reasoning import is_reasoned
+from antiphon.domain.webhooks import (
+    MESSAGE_APPENDED,
+    QUEUE_EMPTY,
+    Delivery,
+    Outcome,
+    Said,
+    Webhook,
+    event_body,
+    message_data,
+    queue_data,
+)
 from antiphon.stores.postgres.database import Cursor, Database, Row
 
 _EVENTS = msgspec.json.Decoder(tuple[str, ...])
@@ -38,10 +48,25 @@ async def _enqueue(tx: Cursor, tenant_id: Uid, event: str, datas: Sequence[str])
     )
 
 
-async def tell_of_appends(tx: Cursor, tenant_id: Uid, appends: Sequence[tuple[Uid, str, Sequence[Message]]]) -> bool:
-    """Tell of appends, each with the key and id of its chat and in one event. Whether anybody wants to know."""
-    datas = [message_data(chat_id, chat_key, messages) for chat_key, chat_id, messages in appends]
-    return await _enqueue(tx, tenant_id, MESSAGE_APPENDED, datas) > 0
+async def tell_of_appends(tx: Cursor, tenant_id: Uid, appends: Sequence[Said]) -> bool:
+    """Tell of appends, each in one event, and in others that what was to be derived of them is.
+
+    Whether anybody wants to know of appends.
+    """
+    wanted = {
+        event for (events,) in await tx.rows("list_events", tenant_id=tenant_id) for event in _EVENTS.decode(events)
+    }
+    if MESSAGE_APPENDED in wanted:
+        await _enqueue(tx, tenant_id, MESSAGE_APPENDED, [message_data(said) for said in appends])
+    if QUEUE_EMPTY in wanted:
+        derived = [said for said in appends if said.units and await _is_reasoned(tx, tenant_id, said.chat_key)]
+        await _enqueue(tx, tenant_id, QUEUE_EMPTY, [queue_data(said) for said in derived])
+    return bool(wanted & {MESSAGE_APPENDED, QUEUE_EMPTY})
+
+
+async def _is_reasoned(tx: Cursor, tenant_id: Uid, chat_key: Uid) -> bool:
+    row = await tx.row("configurations_of_chat", tenant_id=tenant_id, key=chat_key)
+    return row is not None and is_reasoned(*row)
 
 
 class PostgresWebhooks:

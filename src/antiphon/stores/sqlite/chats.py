@@ -15,6 +15,7 @@ from antiphon.domain.errors import (
     MessageNotFound,
     SessionIdTaken,
     SessionNotFound,
+    VersionChanged,
 )
 from antiphon.domain.ids import Uid, new_public_id
 from antiphon.domain.messages import Draft, Message
@@ -137,9 +138,11 @@ class SqliteChats:
 
         return await self._file.write(operation)
 
-    async def change(self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+    async def change(
+        self, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None, seen_at: int | None = None
+    ) -> Chat:
         """See the port."""
-        return await self._file.write(lambda tx: _change(tx, tenant_id, chat_key, title, model))
+        return await self._file.write(lambda tx: _change(tx, tenant_id, chat_key, title, model, seen_at))
 
     async def cut(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> int:
         """See the port."""
@@ -211,11 +214,18 @@ def _make_single(
     return add_chat(tx, tenant_id, NewChat(chat_id, session.key, owner_id, name, None, "{}"))
 
 
-def _change(tx: Transaction, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None) -> Chat:
+def _change(
+    tx: Transaction, tenant_id: Uid, chat_key: Uid, title: str | None, model: str | None, seen_at: int | None = None
+) -> Chat:
     """Change what was given, and in any case `updated_at`."""
-    if tx.row("change_chat", tenant_id=tenant_id, key=chat_key, title=title, model=model, now=tx.now) is None:
+    asked = {"tenant_id": tenant_id, "key": chat_key}
+    is_done = tx.row("change_chat", **asked, title=title, model=model, seen_at=seen_at, now=tx.now) is not None
+    row = tx.row("find_chat_by_key", **asked)
+    if row is None:
         raise ChatNotFound
-    return chat_of(tx.rows("find_chat_by_key", tenant_id=tenant_id, key=chat_key)[0])
+    if not is_done:
+        raise VersionChanged
+    return chat_of(row)
 
 
 def _hold(tx: Transaction, tenant_id: Uid, chat_key: Uid) -> int:

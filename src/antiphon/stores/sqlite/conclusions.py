@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,11 +33,6 @@ class SqliteConclusions:
         return await self._file.write(
             lambda tx: tx.row("delete_conclusion", tenant_id=tenant_id, id=conclusion_id) is not None
         )
-
-    async def keep_quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> None:
-        """See the port."""
-        ids = json.dumps([message_id.hex() for message_id in message_ids])
-        await self._file.write(lambda tx: tx.run("keep_quiet", tenant_id=tenant_id, key=chat_key, ids=ids))
 
     async def count_units(
         self, tenant_id: Uid, session_id: str | None, author: str | None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from antiphon.domain import times
-from antiphon.domain.connections import Connection
-from antiphon.domain.errors import ChatNotFound, ConnectionLimitExceeded
+from collections.abc import Sequence
+
+import msgspec
+
+from antiphon.domain import limits, times
+from antiphon.domain.connections import Connection, Presence
+from antiphon.domain.errors import ChatNotFound, ConnectionLimitExceeded, ConnectionNotFound
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.participants import PEER
 from antiphon.stores.sqlite.chat_rows import chat_of
@@ -38,7 +42,7 @@ class SqliteConnections:
             row = tx.row("find_chat_by_key", tenant_id=tenant_id, key=chat_key)
             if row is None:
                 raise ChatNotFound
-            tx.run("delete_expired_connections", tenant_id=tenant_id)
+            tx.run("delete_expired_connections", tenant_id=tenant_id, grace=_micros(limits.CONNECTION_LEASE_SECONDS))
             if sockets_max and tx.rows("count_live_connections", tenant_id=tenant_id)[0][0] >= sockets_max:
                 raise ConnectionLimitExceeded
             who, is_new = ensure_participant(tx, tenant_id, PEER, participant_name)
@@ -73,3 +77,31 @@ class SqliteConnections:
     async def close_node(self, node: Uid) -> None:
         """See the port."""
         await self._file.write(lambda tx: tx.run("delete_connections_of_node", node=node))
+
+    async def find(self, tenant_id: Uid, connection_id: Uid) -> Presence | None:
+        """See the port."""
+        row = self._file.row("find_connection", tenant_id=tenant_id, id=connection_id)
+        return Presence(*row) if row else None
+
+    async def list(self, tenant_id: Uid, chat_key: Uid, after: Uid | None, limit: int) -> list[Presence]:
+        """See the port."""
+        rows = self._file.rows("list_connections", tenant_id=tenant_id, chat_key=chat_key, after=after, limit=limit)
+        return [Presence(*row) for row in rows]
+
+    async def counts(self, tenant_id: Uid, chat_keys: Sequence[Uid]) -> dict[Uid, int]:
+        """See the port."""
+        keys = msgspec.json.encode([key.hex() for key in chat_keys]).decode()
+        return dict(self._file.rows("count_connections", tenant_id=tenant_id, keys=keys))
+
+    async def dismiss(self, tenant_id: Uid, connection_id: Uid) -> None:
+        """See the port."""
+
+        def operation(tx: Transaction) -> None:
+            if tx.row("dismiss_connection", tenant_id=tenant_id, id=connection_id) is None:
+                raise ConnectionNotFound
+
+        await self._file.write(operation)
+
+    async def was_dismissed(self, tenant_id: Uid, connection_id: Uid) -> bool:
+        """See the port."""
+        return self._file.row("find_dismissed_connection", tenant_id=tenant_id, id=connection_id) is not None

@@ -49,6 +49,7 @@ def open_writer(path: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path))
         _keep_plans(connection)
+        add_functions(connection)
         connection.set_busy_timeout(limits.STORE_BUSY_SECONDS * 1000)
         for pragma in (
             "auto_vacuum = INCREMENTAL",  # takes hold before the first table is made, and later does nothing
@@ -116,6 +117,10 @@ class Cursor:
         """The first row of a statement, or None."""
         found = self.connection.execute(STATEMENTS[name], values).fetchall()
         return found[0] if found else None
+
+    def ask(self, query: str, /, **values: Any) -> list[Row]:
+        """All rows of a statement that was made from the deletion graph."""
+        return self.connection.execute(query, values).fetchall()
 
     def filtered(
         self, name: str, wanted: Filter, columns: Mapping[str, str], /, *, is_reversed: bool = False, **values: Any

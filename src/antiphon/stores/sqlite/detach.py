@@ -45,6 +45,7 @@ from antiphon.domain.participants import PEER
 from antiphon.domain.receipts import DELETION_PREFIX, digest_of
 from antiphon.domain.sessions import SINGLE
 from antiphon.domain.times import micros_of
+from antiphon.stores.graph import plan_query
 from antiphon.stores.sqlite.database import Cursor, Row
 from antiphon.stores.sqlite.receipts import open_chain
 from antiphon.stores.sqlite.webhooks import enqueue_event
@@ -116,14 +117,16 @@ def look(read: Cursor, tenant_id: Uid, kind: str, key: Uid) -> Doomed:
     return Doomed(TENANT, tenant_id, text_of(tenant_id), [], [])
 
 
-def own_sessions(read: Cursor, tenant_id: Uid, owner_id: Uid) -> list[DoomedSession]:
-    """Some sessions that a participant owns, with no more chats than one may have; the others go in later steps."""
-    rows = read.rows("sessions_to_detach", tenant_id=tenant_id, owner_id=owner_id, limit=limits.DETACH_SESSIONS)
+def own_sessions(read: Cursor, tenant_id: Uid, owner_id: Uid, *, is_planned: bool = False) -> list[DoomedSession]:
+    """Sessions that a participant owns: as many as a plan counts, or as go at once; the others go in later steps."""
+    sessions_max = limits.PLAN_SESSIONS if is_planned else limits.DETACH_SESSIONS
+    chats_max = limits.PLAN_CHATS if is_planned else limits.CHATS_PER_SESSION
+    rows = read.rows("sessions_to_detach", tenant_id=tenant_id, owner_id=owner_id, limit=sessions_max)
     chats = accumulate(row[3] for row in rows)
     return [
         DoomedSession(*row[:3])
         for i, (row, total) in enumerate(zip(rows, chats, strict=True))
-        if i == 0 or total <= limits.CHATS_PER_SESSION
+        if i == 0 or total <= chats_max
     ]
 
 
@@ -145,28 +148,41 @@ def chats_of(read: Cursor, tenant_id: Uid, sessions: Sequence[DoomedSession]) ->
 
 
 def survey(read: Cursor, tenant_id: Uid, doomed: Doomed) -> Survey:
-    """The doomed in numbers. What a participant wrote in other people's chats is counted when it goes."""
-    keys = _json_of(doomed.chat_keys)
+    """The doomed in numbers: of each table what the graph says, of a participant with more sessions than go at once."""
+    if doomed.kind == PARTICIPANT:
+        sessions = own_sessions(read, tenant_id, doomed.key, is_planned=True)
+        doomed = doomed._replace(sessions=sessions, chats=chats_of(read, tenant_id, sessions))
     chats = [ChatCount(chat.id, chat.last_seq, chat.message_count) for chat in doomed.chats]
     counts = {"chats": len(chats), "sessions": len(doomed.sessions), "messages": doomed.message_count}
     if doomed.kind == PARTICIPANT:
-        elsewhere = read.rows("chats_elsewhere", tenant_id=tenant_id, participant_id=doomed.key)
-        chats += [ChatCount(*row) for row in elsewhere]
-        counts |= {"participants": 1, "chats_elsewhere": len(elsewhere)}
+        chats += _survey_elsewhere(read, tenant_id, doomed.key, counts)
     if doomed.kind == TENANT:
         chats = [ChatCount(*row) for row in read.rows("chats_of_tenant", tenant_id=tenant_id)]
-        sizes = read.rows("sizes_of_tenant", tenant_id=tenant_id)[0]
-        counts = dict(zip(("sessions", "participants", "keys"), sizes, strict=True))
-        counts |= {"chats": len(chats), "messages": sum(chat.message_count for chat in chats)}
-    else:
-        sessions = _json_of([session.key for session in doomed.sessions])
-        counts["members"] = read.rows("count_members_of_sessions", tenant_id=tenant_id, keys=sessions)[0][0]
-        counts["turns"] = read.rows("count_turns_of_chats", tenant_id=tenant_id, keys=keys)[0][0]
+        counts = {"chats": len(chats), "messages": sum(chat.message_count for chat in chats)}
+    tables, query = plan_query(doomed.kind, _among)
+    keys = {"chats": doomed.chat_keys, "sessions": [session.key for session in doomed.sessions]}
+    values = {table: _json_of(its) for table, its in {**keys, "participants": [doomed.key]}.items()}
+    counts |= zip(tables, read.ask(query, tenant_id=tenant_id, **values)[0], strict=True)
     counted = {table: count for table, count in sorted(counts.items()) if count}
     return Survey(doomed.kind, doomed.id, tuple(chats), counted, _blockers(read, tenant_id, doomed))
 
 
+def _among(column: str, table: str) -> str:
+    return f"{column} IN (SELECT unhex(value) FROM json_each(:{table}))"  # noqa: S608  names of ours
+
+
+def _survey_elsewhere(read: Cursor, tenant_id: Uid, participant_id: Uid, counts: dict[str, int]) -> list[ChatCount]:
+    """The chats of others where a participant has a place; its words there are counted where that is soon done."""
+    whose = {"tenant_id": tenant_id, "participant_id": participant_id}
+    chats = [ChatCount(*row) for row in read.rows("chats_elsewhere", **whose)]
+    counts |= {"participants": 1, "chats_elsewhere": len(chats)}
+    if sum(chat.message_count for chat in chats) <= limits.PLAN_MESSAGES_READ:
+        counts["messages_elsewhere"] = read.rows("count_words_elsewhere", **whose)[0][0]
+    return chats
+
+
 def _blockers(read: Cursor, tenant_id: Uid, doomed: Doomed) -> tuple[Blocker, ...]:
+    """What stands in the way: the last chat, then sockets, then turns, each by their age."""
     if doomed.kind == TENANT:
         sockets = read.rows("live_connections_of_tenant", tenant_id=tenant_id)
         turns = read.rows("live_turns_of_tenant", tenant_id=tenant_id)
@@ -181,8 +197,8 @@ def _blockers(read: Cursor, tenant_id: Uid, doomed: Doomed) -> tuple[Blocker, ..
     last = [Blocker("last_chat", doomed.id, None)] if doomed.is_last_chat else []
     return (
         *last,
-        *(Blocker("connection", text_of(uid), until) for uid, until in sockets),
-        *(Blocker("turn", text_of(uid), until) for uid, until in turns),
+        *(Blocker("connection", text_of(uid), until) for uid, until in sorted(sockets)),
+        *(Blocker("turn", text_of(uid), until) for uid, until in sorted(turns)),
     )
 
 

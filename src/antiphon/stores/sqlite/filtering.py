@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import apsw
+import sqlite_vec
 
 from antiphon.domain.filters import KeyTest
 from antiphon.stores.filtering import Compiler
@@ -12,7 +13,7 @@ from antiphon.stores.metadata_tests import holds_key, holds_part, write_test
 
 
 def add_functions(connection: apsw.Connection) -> None:
-    """Give a connection the functions that compiled filters call."""
+    """Give a connection the functions that compiled filters call, and sqlite-vec's, which compare vectors."""
     functions: tuple[tuple[str, int, Any], ...] = (
         ("holds_part", 2, holds_part),
         ("holds_key", 2, holds_key),
@@ -20,6 +21,9 @@ def add_functions(connection: apsw.Connection) -> None:
     )
     for name, count, function in functions:
         connection.create_scalar_function(name, function, count, deterministic=True)
+    connection.enable_load_extension(True)
+    connection.load_extension(sqlite_vec.loadable_path())
+    connection.enable_load_extension(False)
 
 
 class SqliteCompiler(Compiler):
@@ -33,9 +37,9 @@ class SqliteCompiler(Compiler):
         """See the base."""
         return column
 
-    def contains(self, column: str, mark: str) -> str:
+    def contains(self, column: str, text: str) -> str:
         """See the base."""
-        return f"{column} IS NOT NULL AND instr(lowered({column}), lowered({mark})) > 0"
+        return f"{column} IS NOT NULL AND instr(lowered({column}), {self.parameter(text.lower())}) > 0"
 
     def contained(self, column: str, part: str) -> str:
         """See the base."""

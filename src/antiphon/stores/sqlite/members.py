@@ -29,12 +29,15 @@ class SqliteMembers:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    async def join(self, tenant_id: Uid, session_id: str, kind: str, name: str) -> None:
+    async def join(self, tenant_id: Uid, session_ids: Sequence[str], kind: str, names: Sequence[str]) -> None:
         """See the port."""
 
         def operation(tx: Transaction) -> None:
-            session = _session(tx, tenant_id, session_id)
-            join(tx, tenant_id, session.key, _participant(tx, tenant_id, kind, name))
+            who = [_participant(tx, tenant_id, kind, name) for name in names]
+            for session_id in session_ids:
+                session = _session(tx, tenant_id, session_id)
+                for participant_id in who:
+                    join(tx, tenant_id, session.key, participant_id)
 
         await self._file.write(operation)
 
@@ -164,4 +167,6 @@ def _said(tx: Transaction, tenant_id: Uid, session: Session, last_message: Uid |
     span = {"tenant_id": tenant_id, "low": place_of(num, 1), "high": high}
     check_clone(*tx.rows("messages_after", **span | {"low": place_of(num, 0)}, limit=limits.CLONE_MESSAGES + 1)[0])
     rows = tx.rows("messages_between", **span, limit=limits.CLONE_MESSAGES, offset=0)
-    return [msgspec.structs.replace(draft_of(Message(*row)), created_at=None) for row in rows]
+    quiet = {found[0] for found in tx.rows("list_quiet_messages", tenant_id=tenant_id, key=row[3])}
+    drafts = [draft_of(message, is_quiet=message.id in quiet) for message in (Message(*each) for each in rows)]
+    return [msgspec.structs.replace(draft, created_at=None) for draft in drafts]

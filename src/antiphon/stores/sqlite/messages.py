@@ -12,11 +12,12 @@ from antiphon.domain.errors import ChatFull, ChatNotFound, ConnectionNotFound, M
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import ASSISTANT, Draft, Message, Page
 from antiphon.domain.participants import PEER
+from antiphon.domain.webhooks import said_of
 from antiphon.stores.sqlite.database import Cursor, Row
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.participants import ensure_participant
 from antiphon.stores.sqlite.sessions import join
-from antiphon.stores.sqlite.webhooks import tell_of_messages
+from antiphon.stores.sqlite.webhooks import tell_of_append
 from antiphon.stores.sqlite.writer import Transaction
 
 _SEQ_BITS = 23
@@ -51,6 +52,13 @@ class SqliteMessages:
                 return _page(read, tenant_id, head, part)
         return await self._file.read_apart(lambda read: _page(read, tenant_id, _head(read, tenant_id, chat_key), part))
 
+    async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
+        """See the port."""
+        key = self._file.row("key_of_single", tenant_id=tenant_id, session_id=session_id)
+        if key is None:
+            raise ChatNotFound
+        return await self.page(tenant_id, key[0], part)
+
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """See the port."""
         with self._file.snapshot() as read:
@@ -65,14 +73,23 @@ class SqliteMessages:
         return Message(*row) if row else None
 
     async def span(
-        self, tenant_id: Uid, chat_key: Uid, first: int, last: int, limit: int, characters: int
+        self,
+        tenant_id: Uid,
+        chat_key: Uid,
+        first: int,
+        last: int,
+        limit: int,
+        characters: int,
+        *,
+        is_reversed: bool = False,
     ) -> list[Message]:
         """See the port."""
+        statement = "messages_of_span_reversed" if is_reversed else "messages_of_span"
 
         def work(read: Cursor) -> list[Message]:
             num = _head(read, tenant_id, chat_key)[0]
             rows = read.rows(
-                "messages_of_span",
+                statement,
                 tenant_id=tenant_id,
                 low=place_of(num, first),
                 high=place_of(num, last),
@@ -112,9 +129,12 @@ def append_in(
         _message(tx, draft, first + i, ids[i] if ids is not None else new_uid7()) for i, draft in enumerate(drafts)
     ]
     for message in stored:
-        _insert(tx, tenant_id, num, authors[message.author], message)
+        insert_message(tx, tenant_id, num, authors[message.author], message)
+    for message, draft in zip(stored, drafts, strict=True):
+        if draft.is_quiet:
+            tx.run("insert_quiet_message", tenant_id=tenant_id, key=chat_key, id=message.id)
     if told_id is not None:
-        tell_of_messages(tx, tenant_id, chat_key, told_id, stored)
+        tell_of_append(tx, tenant_id, said_of(chat_key, told_id, drafts, stored))
     return stored
 
 
@@ -189,7 +209,8 @@ def _message(tx: Transaction, draft: Draft, seq: int, message_id: Uid) -> Messag
     )
 
 
-def _insert(tx: Transaction, tenant_id: Uid, num: int, author_id: Uid, message: Message) -> None:
+def insert_message(tx: Transaction, tenant_id: Uid, num: int, author_id: Uid, message: Message) -> None:
+    """Store a message at its place. Raises MessageIdTaken."""
     try:
         tx.run(
             "insert_message",

@@ -6,16 +6,15 @@ harm.
 
 from __future__ import annotations
 
+from typing import Any
+
 from antiphon.domain.deletions import CHAT, PARTICIPANT, SESSION
 from antiphon.domain.ids import Uid
 from antiphon.domain.limits import CHATS_PER_SESSION, MESSAGES_PER_CHAT, PURGE_CHARACTERS
-from antiphon.stores.graph import limbs_of
+from antiphon.stores.graph import purged_with
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.writer import Transaction
 
-OF_CHAT = ("quiet_messages", "reads", "connections", "turn_events", "turns")
-OF_PARTICIPANT = ("members", "reads", "connections", "tickets", "keys", "conclusions", "cards")
-OF_TENANT = tuple(limbs_of("tenants")[:-1])
 _CHAT_AND_SESSION = 2
 
 
@@ -54,17 +53,11 @@ def _purge_chat(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) -> bo
     if row is None:
         return True
     num, size, session_key = row
-    limit = min(budget.left, max(1, PURGE_CHARACTERS // max(size, 1)))
-    places = {"low": place_of(num, 1), "high": place_of(num, MESSAGES_PER_CHAT)}
-    removed = tx.run("purge_messages_of_chat", tenant_id=tenant_id, limit=limit, **places)
-    if not budget.spend("messages", removed) or removed == limit:
-        return False
-    if not _purge_tables(tx, OF_CHAT, "chat", budget, tenant_id=tenant_id, key=key):
+    whose = {"tenant_id": tenant_id, "key": key, "low": place_of(num, 1), "high": place_of(num, MESSAGES_PER_CHAT)}
+    if not _purge_tables(tx, "chat", budget, PURGE_CHARACTERS // max(size, 1), **whose):
         return False
     is_last = tx.row("session_dies_with", tenant_id=tenant_id, session_key=session_key, key=key) is not None
-    if is_last and not _purge_tables(
-        tx, ("members", "conclusions"), "session", budget, tenant_id=tenant_id, key=session_key
-    ):
+    if is_last and not _purge_tables(tx, "session", budget, tenant_id=tenant_id, key=session_key):
         return False
     if is_last and budget.left < _CHAT_AND_SESSION and budget.removed:
         return False  # they go together: a session alone would be found by nobody
@@ -78,7 +71,7 @@ def _purge_session(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget) ->
     while (row := tx.row("husks_of_session", tenant_id=tenant_id, session_key=key)) is not None:
         if not _purge_chat(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
-    if not _purge_tables(tx, ("sandboxes", "members", "conclusions"), "session", budget, tenant_id=tenant_id, key=key):
+    if not _purge_tables(tx, "session", budget, tenant_id=tenant_id, key=key):
         return False
     budget.spend("sessions", tx.run("purge_session", tenant_id=tenant_id, key=key))
     return True
@@ -89,7 +82,7 @@ def _purge_participant(tx: Transaction, tenant_id: Uid, key: Uid, budget: Budget
     while (row := tx.row("husks_of_owner", tenant_id=tenant_id, owner_id=key)) is not None:
         if not _purge_session(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
-    if not _purge_tables(tx, OF_PARTICIPANT, "participant", budget, tenant_id=tenant_id, key=key):
+    if not _purge_tables(tx, "participant", budget, tenant_id=tenant_id, key=key):
         return False
     budget.spend("participants", tx.run("purge_participant", tenant_id=tenant_id, key=key))
     return True
@@ -103,12 +96,22 @@ def _purge_tenant(tx: Transaction, tenant_id: Uid, budget: Budget) -> bool:
     while (row := tx.row("husks_of_tenant", tenant_id=tenant_id)) is not None:
         if not _purge_chat(tx, tenant_id, row[0], budget) or budget.left <= 0:
             return False
-    if not _purge_tables(tx, OF_TENANT, "tenant", budget, tenant_id=tenant_id):
+    if not _purge_tables(tx, "tenant", budget, tenant_id=tenant_id):
         return False
     budget.spend("tenants", tx.run("purge_tenant", tenant_id=tenant_id))
     return True
 
 
-def _purge_tables(tx: Transaction, tables: tuple[str, ...], owner: str, budget: Budget, **whose: Uid) -> bool:
-    """Some rows of each table in turn; false when the budget ended before that was certain to be all."""
-    return all(budget.spend(table, tx.run(f"purge_{table}_of_{owner}", limit=budget.left, **whose)) for table in tables)
+def _purge_tables(
+    tx: Transaction, target: str, budget: Budget, messages_max: int = MESSAGES_PER_CHAT, **whose: Any
+) -> bool:
+    """Some rows of each table in turn; false when the budget ended before that was certain to be all.
+
+    Of messages at most so many go, but one: a long one costs as much as many short ones.
+    """
+    for table in purged_with(target):
+        limit = min(budget.left, max(1, messages_max)) if table == "messages" else budget.left
+        removed = tx.run(f"purge_{table}_of_{target}", limit=limit, **whose)
+        if not budget.spend(table, removed) or removed == limit:
+            return False
+    return True

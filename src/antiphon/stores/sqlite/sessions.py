@@ -10,7 +10,15 @@ from msgspec.structs import asdict
 from antiphon.core.ports import Slice
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE, Chat
-from antiphon.domain.errors import AccessDenied, LimitExceeded, SessionIdTaken, SessionNotFound, TenantNotFound
+from antiphon.domain.errors import (
+    AccessDenied,
+    ChatIdTaken,
+    LimitExceeded,
+    SessionIdTaken,
+    SessionNotFound,
+    TenantNotFound,
+    VersionChanged,
+)
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sandboxes import Sandbox
@@ -19,6 +27,7 @@ from antiphon.domain.sessions import (
     DEFAULT_STATUS,
     MULTI,
     SINGLE,
+    NewSession,
     Overview,
     Session,
     SessionChange,
@@ -106,6 +115,34 @@ class SqliteSessions:
 
     def __init__(self, file: File) -> None:
         self._file = file
+
+    async def create(self, tenant_id: Uid, new: NewSession) -> Session:
+        """See the port."""
+
+        def operation(tx: Transaction) -> Session:
+            if tx.row("find_session", tenant_id=tenant_id, id=new.id) is not None:
+                raise SessionIdTaken
+            if tx.row("find_chat", tenant_id=tenant_id, id=new.chat_id) is not None:
+                raise ChatIdTaken
+            owner, _ = ensure_participant(tx, tenant_id, PEER, new.owner_name)
+            session = new_session(tx.now, new.id, new.shape, owner.id, new.title)
+            add_session(tx, tenant_id, session)
+            add_chat(tx, tenant_id, NewChat(new.chat_id, session.key, owner.id, new.chat_title, None, "{}"))
+            return session
+
+        return await self._file.write(operation)
+
+    async def rename(self, tenant_id: Uid, session_key: Uid, title: str, seen_at: int | None = None) -> Session:
+        """See the port."""
+
+        def operation(tx: Transaction) -> Session:
+            asked = {"tenant_id": tenant_id, "key": session_key}
+            row = tx.row("rename_session", **asked, title=title, seen_at=seen_at, now=tx.now)
+            if row is None:
+                raise SessionNotFound if tx.row("is_session_attached", **asked) is None else VersionChanged
+            return Session(*row)
+
+        return await self._file.write(operation)
 
     async def create_multi(
         self,

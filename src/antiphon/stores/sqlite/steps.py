@@ -153,6 +153,8 @@ def _remove_messages(
     """Remove some messages of a chat, with its counters; `low` and `high` are the chat's first and last place."""
     whose = {"tenant_id": job.tenant_id, "places": msgspec.json.encode([place for place, _ in own]).decode()}
     size = tx.rows("size_of_messages", **whose)[0][0]
+    budget.spend("texts", tx.run("purge_texts", places=whose["places"]))
+    budget.spend("message_vectors", tx.run("drop_vectors", **whose))
     removed = tx.run("purge_messages", **whose)
     span = {"tenant_id": job.tenant_id, "key": chat_key, "low": low, "high": high}
     tx.run("shrink_chat", count=removed, size=size, **span)
@@ -162,13 +164,19 @@ def _remove_messages(
 
 
 def _forget_turns(tx: Transaction, job: Job, chat_key: Uid, budget: Budget) -> bool:
-    """Some of the turns in which the participant spoke as the agent: their events repeat its words. Whether all."""
+    """Some of the turns in which the participant spoke as the agent, and of the chat's kept answers; whether all.
+
+    Both repeat its words.
+    """
     whose = {
         "tenant_id": job.tenant_id,
         "chat_key": chat_key,
         "agent_name": job.target_id,
         "participant_id": job.target_key,
     }
-    return budget.spend("turn_events", tx.run("purge_events_of_agent", limit=budget.left, **whose)) and budget.spend(
-        "turns", tx.run("purge_turns_of_agent", limit=budget.left, **whose)
+    kept = {"tenant_id": job.tenant_id, "key": chat_key}
+    return (
+        budget.spend("turn_events", tx.run("purge_events_of_agent", limit=budget.left, **whose))
+        and budget.spend("turns", tx.run("purge_turns_of_agent", limit=budget.left, **whose))
+        and budget.spend("idempotency", tx.run("purge_idempotency_of_chat", limit=budget.left, **kept))
     )

@@ -11,8 +11,10 @@ from antiphon.core.ports import (
     ChatStore,
     ConnectionStore,
     DeletionStore,
+    IdempotencyStore,
     KeyStore,
     MessageStore,
+    PageStore,
     ParticipantStore,
     ReceiptStore,
     SessionStore,
@@ -21,9 +23,13 @@ from antiphon.core.ports import (
     TurnStore,
 )
 from antiphon.core.ports.conclusions import ConclusionStore
+from antiphon.core.ports.embeddings import VectorStore
+from antiphon.core.ports.imports import ImportStore
+from antiphon.core.ports.indexing import IndexingStore
 from antiphon.core.ports.lists import ListStore
 from antiphon.core.ports.members import MemberStore
 from antiphon.core.ports.sandboxes import SandboxStore
+from antiphon.core.ports.search import SearchStore
 from antiphon.core.ports.webhooks import WebhookStore
 from antiphon.domain import limits
 from antiphon.domain.deletions import ERASED
@@ -32,23 +38,31 @@ from antiphon.stores.graph import check_declared, orphan_queries
 from antiphon.stores.sqlite.chats import SqliteChats
 from antiphon.stores.sqlite.conclusions import SqliteConclusions
 from antiphon.stores.sqlite.connections import SqliteConnections
-from antiphon.stores.sqlite.database import FILE_NAME, Cursor, Row, open_writer
+from antiphon.stores.sqlite.database import FILE_NAME, STATEMENTS, Cursor, Row, open_writer
 from antiphon.stores.sqlite.deletions import SqliteDeletions
 from antiphon.stores.sqlite.detach import SEQ_BITS
 from antiphon.stores.sqlite.file import File
+from antiphon.stores.sqlite.idempotency import SqliteIdempotency
+from antiphon.stores.sqlite.imports import SqliteImports
+from antiphon.stores.sqlite.indexing import SqliteIndexing
 from antiphon.stores.sqlite.keys import SqliteKeys
 from antiphon.stores.sqlite.lists import SqliteLists
 from antiphon.stores.sqlite.members import SqliteMembers
 from antiphon.stores.sqlite.messages import SqliteMessages
 from antiphon.stores.sqlite.migrations import migrate
+from antiphon.stores.sqlite.pages import SqlitePages
 from antiphon.stores.sqlite.participants import SqliteParticipants
 from antiphon.stores.sqlite.receipts import SqliteReceipts
 from antiphon.stores.sqlite.sandboxes import SqliteSandboxes
+from antiphon.stores.sqlite.search import SqliteSearch, merge_texts
 from antiphon.stores.sqlite.sessions import SqliteSessions
 from antiphon.stores.sqlite.tenants import SqliteTenants
 from antiphon.stores.sqlite.tickets import SqliteTickets
 from antiphon.stores.sqlite.turns import SqliteTurns
+from antiphon.stores.sqlite.vectors import SqliteVectors
 from antiphon.stores.sqlite.webhooks import SqliteWebhooks
+
+_JOINS = {"messages.chat_key": f"p.num = c.place >> {SEQ_BITS}", "message_vectors.seq": "p.place = c.place"}
 
 
 class SqliteStore:
@@ -75,6 +89,12 @@ class SqliteStore:
         self.lists: ListStore = SqliteLists(file)
         self.members: MemberStore = SqliteMembers(file)
         self.conclusions: ConclusionStore = SqliteConclusions(file)
+        self.vectors: VectorStore = SqliteVectors(file)
+        self.imports: ImportStore = SqliteImports(file)
+        self.pages: PageStore = SqlitePages(file)
+        self.indexing: IndexingStore = SqliteIndexing(file)
+        self.search: SearchStore = SqliteSearch(file)
+        self.idempotency: IdempotencyStore = SqliteIdempotency(file)
 
     @classmethod
     async def open(cls, data_dir: Path) -> SqliteStore:
@@ -93,12 +113,14 @@ class SqliteStore:
 
     async def scrub(self) -> str:
         """See the port."""
+        await merge_texts(self._file)
         await self._file.scrub()
         return ERASED
 
     async def orphans(self) -> dict[str, int]:
         """See the port."""
-        queries = orphan_queries({"messages.chat_key": f"p.num = c.place >> {SEQ_BITS}"})
+        queries = orphan_queries(_JOINS)
+        queries["texts.seq"] = "SELECT count(*) FROM texts_docsize WHERE id NOT IN (SELECT place FROM messages)"
 
         def count(read: Cursor) -> dict[str, int]:
             return {name: _number(read.connection.execute(query).fetchall()) for name, query in queries.items()}
@@ -109,6 +131,7 @@ class SqliteStore:
         """See the port."""
 
         def check(read: Cursor) -> list[str]:
+            read.rows("look_at_texts")
             faults = [str(row[0]) for row in read.connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
             keys = read.connection.execute("PRAGMA foreign_key_check").fetchall()
             return faults + [f"row {row[1]} of {row[0]} names a row of {row[2]} that is not there" for row in keys]
@@ -135,7 +158,7 @@ def _open_file(data_dir: Path) -> File:
     connection = open_writer(path)
     try:
         migrate(connection)
-        check_declared({row[0] for row in Cursor(connection).rows("list_tables")})
+        check_declared({row[0] for row in Cursor(connection).rows("list_tables")}, STATEMENTS.keys())
     finally:
         connection.close()
     return File(path)

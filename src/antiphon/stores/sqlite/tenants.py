@@ -21,11 +21,13 @@ class SqliteTenants:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    async def create(self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}") -> Tenant:
+    async def create(
+        self, name: str, agent_name: str, metadata: str = "{}", configuration: str = "{}", settings: str = "{}"
+    ) -> Tenant:
         """See the port."""
 
         def operation(tx: Transaction) -> Tenant:
-            tenant = Tenant(new_uid7(), name, tx.now, agent_name, metadata, configuration)
+            tenant = Tenant(new_uid7(), name, tx.now, agent_name, metadata, configuration, settings)
             if tx.row("take_tenant_name", name=name, tenant_id=tenant.id) is None:
                 raise TenantNameTaken
             tx.run(
@@ -35,6 +37,7 @@ class SqliteTenants:
                 agent_name=agent_name,
                 metadata=metadata,
                 configuration=configuration,
+                settings=settings,
                 digest_secret=os.urandom(32),
                 now=tx.now,
             )
@@ -53,7 +56,12 @@ class SqliteTenants:
         return Tenant(*row) if row else None
 
     async def update(
-        self, tenant_id: Uid, metadata: str | None, configuration: str | None, settings: str | None = None
+        self,
+        tenant_id: Uid,
+        metadata: str | None,
+        configuration: str | None,
+        settings: str | None = None,
+        agent_name: str | None = None,
     ) -> Tenant:
         """See the port."""
 
@@ -67,6 +75,7 @@ class SqliteTenants:
                 metadata=old.metadata if metadata is None else metadata,
                 configuration=merge(old.configuration, configuration),
                 settings=merge(old.settings, settings),
+                agent_name=old.agent_name if agent_name is None else agent_name,
             )
             if new != old:
                 tx.run(
@@ -75,6 +84,7 @@ class SqliteTenants:
                     metadata=new.metadata,
                     configuration=new.configuration,
                     settings=new.settings,
+                    agent_name=new.agent_name,
                 )
             return new
 

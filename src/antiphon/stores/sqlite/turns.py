@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from antiphon.domain import limits
 from antiphon.domain.errors import (
     ChatFull,
@@ -201,13 +203,22 @@ def span_after(num: int, place: int) -> dict[str, int]:
 
 def remove_after(tx: Transaction, tenant_id: Uid, chat_key: Uid, num: int, place: int) -> int:
     """Remove what stands after a place of a chat: how many. Raises LimitExceeded over TURN_REWIND_MESSAGES."""
-    span = {"tenant_id": tenant_id, **span_after(num, place)}
+    places = span_after(num, place)
+    span: dict[str, Any] = {"tenant_id": tenant_id, **places}
     ceiling = limits.TURN_REWIND_MESSAGES
     removed: int
     removed, size = tx.rows("messages_after", **span, limit=ceiling + 1)[0]
     if removed > ceiling:
         raise LimitExceeded(f"at most {ceiling} messages are removed at once")
     if removed:
+        tx.run("purge_texts_between", low=places["low"] + 1, high=places["high"])
+        tx.run(
+            "drop_vectors_between",
+            tenant_id=tenant_id,
+            key=chat_key,
+            cursor=place - place_of(num, 0),
+            upto=limits.MESSAGES_PER_CHAT,
+        )
         tx.run("delete_messages_after", **span)
         tx.run(
             "rewind_chat",
@@ -238,6 +249,7 @@ def _replace(tx: Transaction, tenant_id: Uid, chat_key: Uid, old: Message, new: 
         token_count=new.token_count,
     )[0]
     tx.run("grow_chat", tenant_id=tenant_id, key=chat_key, size=size_of(new) - size_of(old))
+    tx.run("rewind_indexing", tenant_id=tenant_id, key=chat_key, seq=old.seq, now=tx.now)
     return Message(*row)
 
 

@@ -18,10 +18,17 @@ from antiphon.stores.sqlite.writer import Transaction
 
 def put_back(tx: Transaction, tenant_id: Uid, deletion_id: Uid) -> None:
     """End a deletion as undone. Raises what the port says."""
+    if tx.run("call_off_deletion", tenant_id=tenant_id, id=deletion_id):
+        return
     row = tx.row("undo_deletion", tenant_id=tenant_id, id=deletion_id)
     if row is None:
         raise UndoTooLate
-    kind: str = row[0]
+    put_back_husk(tx, tenant_id, deletion_id, row[0])
+    tx.run("remove_tombstones", tenant_id=tenant_id, deletion_id=deletion_id)
+
+
+def put_back_husk(tx: Transaction, tenant_id: Uid, deletion_id: Uid, kind: str) -> None:
+    """Give what is detached within that deletion's window its ids, and count it. Raises what the port says."""
     whose = {"tenant_id": tenant_id, "undo_of": deletion_id}
     if kind == TENANT:
         _put_back_tenant(tx, whose)
@@ -38,7 +45,6 @@ def put_back(tx: Transaction, tenant_id: Uid, deletion_id: Uid) -> None:
     if kind != TENANT:  # whose counters have not moved
         _check_owners(tx, tenant_id, {row[2] for row in (*sessions, *chats)})
         _count(tx, tenant_id, participants, sessions, chats)
-    tx.run("remove_tombstones", tenant_id=tenant_id, deletion_id=deletion_id)
 
 
 def _put_back_tenant(tx: Transaction, whose: dict[str, Uid]) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from antiphon.core.ports.webhooks import Errand
 from antiphon.domain import limits, times
 from antiphon.domain.errors import LimitExceeded, NotFound, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
-from antiphon.domain.messages import Message
-from antiphon.domain.webhooks import MESSAGE_APPENDED, Delivery, Outcome, Webhook, event_body, message_data
+from antiphon.domain.reasoning import is_reasoned
+from antiphon.domain.webhooks import (
+    MESSAGE_APPENDED,
+    QUEUE_EMPTY,
+    Delivery,
+    Outcome,
+    Said,
+    Webhook,
+    event_body,
+    message_data,
+    queue_data,
+)
 from antiphon.stores.sqlite.database import Row
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.writer import Transaction
@@ -40,9 +48,15 @@ def enqueue_event(tx: Transaction, tenant_id: Uid, event: str, data: str) -> int
     )
 
 
-def tell_of_messages(tx: Transaction, tenant_id: Uid, chat_key: Uid, chat_id: str, messages: Sequence[Message]) -> None:
-    """Tell of one append: all its messages in one event."""
-    enqueue_event(tx, tenant_id, MESSAGE_APPENDED, message_data(chat_id, chat_key, messages))
+def tell_of_append(tx: Transaction, tenant_id: Uid, said: Said) -> None:
+    """Tell of one append: all its messages in one event, and in another that what was to be derived of them is."""
+    wanted = {event for (events,) in tx.rows("list_events", tenant_id=tenant_id) for event in _EVENTS.decode(events)}
+    if MESSAGE_APPENDED in wanted:
+        enqueue_event(tx, tenant_id, MESSAGE_APPENDED, message_data(said))
+    if QUEUE_EMPTY in wanted and said.units:
+        row = tx.row("configurations_of_chat", tenant_id=tenant_id, key=said.chat_key)
+        if row is not None and is_reasoned(*row):
+            enqueue_event(tx, tenant_id, QUEUE_EMPTY, queue_data(said))
 
 
 class SqliteWebhooks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-GLOBAL = {"schema_migrations", "signing_keys", "tenant_names"}
+GLOBAL = {"moves", "schema_migrations", "signing_keys", "tenant_names"}
 # They outlive the tenant: the proof of a deletion must not go with what was deleted.
 WITHOUT_TENANT = {"deletions", "receipt_heads", "receipts", "tombstones"}
 

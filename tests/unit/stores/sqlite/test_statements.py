@@ -14,6 +14,22 @@ from antiphon.stores.sqlite.store import SqliteStore
 
 FOLDER = Path(antiphon.stores.sqlite.__file__).parent
 MAY_SCAN = {
+    "migration_times",  # one row
+    "chats_of_other_models",  # the tenants, each with one look at an index, at the first work of a process
+    "nearest_messages",  # the nearest, of which there is a limit; how they are found is by an index
+    "conclusions_without_vector",  # over an index that has what waits and nothing else
+    "forget_conclusion_vectors",  # at the first work of a process
+    "backlog_of_text",  # over an index that has what waits and nothing else
+    "backlog_of_vectors",
+    "tenants_behind_text",
+    "tenants_behind_vectors",
+    "place_over",  # the rows of the range, which has a limit
+    "look_at_texts",  # a virtual table, whose own index is behind every "scan": the first row
+    "search_texts",
+    "purge_texts",
+    "purge_texts_between",
+    "purge_texts_of_chat",
+    "purge_texts_of_tenant",
     "filter_tenants",  # for administrators only
     "applied_migrations",  # one row a migration
     "count_tenants",  # for administrators only
@@ -29,6 +45,8 @@ MAY_SCAN = {
     "list_tenants_reversed",
     "messages_after",  # the rows of the range, which has a limit
     "messages_of_span",  # likewise
+    "messages_of_span_reversed",  # likewise
+    "page_tenants",  # for administrators only, from a place on
     "pending_deletions",  # as above
     "release_deletions",  # at the end of a process, over that index
 }
@@ -100,6 +118,10 @@ HOT = {
     "list_chats_of_session": ["chats_of_session (tenant_id=? AND session_key=?)", "sessions", "participants"],
     "list_sessions": ["SEARCH sessions USING INDEX sessions_in_order (tenant_id=? AND shape=?)"],
     "list_participants": ["SEARCH participants USING INDEX participants_in_order (tenant_id=? AND kind=?)"],
+    "page_sessions": ["SEARCH s USING INDEX sqlite_autoindex_sessions_1 (tenant_id=?)"],
+    "page_chats": ["SEARCH c USING INDEX sqlite_autoindex_chats_1 (tenant_id=?)"],
+    "page_chosen_chats": ["chats_of_owner (tenant_id=? AND owner_id=?)", "members_by_participant", "chats_of_session"],
+    "page_chosen_sessions": ["sessions_by_owner (tenant_id=? AND owner_id=?)", "members_by_participant"],
     "due_deletions": ["SCAN deletions USING INDEX deletions_waiting"],
     "find_speaker": ["participants", "members"],
     "purge_messages_of_chat": ["INTEGER PRIMARY KEY (rowid>? AND rowid<?)"],

@@ -90,9 +90,12 @@ ON CONFLICT (tenant_id, chat_key, participant_id) DO UPDATE SET read_at = exclud
 RETURNING chat_key;
 
 -- name: change_chat
--- What was given, the rest as it was; the chat has changed in any case.
-UPDATE chats SET title = coalesce(CAST(:title AS text), title), model = coalesce(CAST(:model AS text), model), updated_at = :now
-WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL RETURNING session_key;
+-- What was given, the rest as it was; the chat has changed in any case. Nothing when it is not as it was seen.
+UPDATE chats
+SET title = coalesce(CAST(:title AS text), title), model = coalesce(CAST(:model AS text), model), updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
+    AND (CAST(:seen_at AS timestamptz) IS NULL OR updated_at = :seen_at)
+RETURNING session_key;
 
 -- name: list_said_of_owner
 -- The chats in which something was said of an owner's multi sessions that are not put away, the last changed first,

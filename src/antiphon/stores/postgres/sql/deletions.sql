@@ -26,7 +26,7 @@ FROM deletions WHERE tenant_id = :tenant_id AND id = :id;
 SELECT id, tenant_id, kind, target_key, target_id, target_digest, mode, reason, state, requested_at, detached_at,
     undo_until, purged_at, scrubbed_at, counts, total, attempts, run_after, last_error, bytes, receipt_id
 FROM deletions
-WHERE tenant_id = :tenant_id AND id < :before
+WHERE tenant_id = :tenant_id AND id < :before AND NOT (mode = 'import' AND state = 'detached')
     AND (CAST(:states AS text[]) = '{}' OR state = ANY (:states))
     AND (CAST(:overdue_seconds AS double precision) IS NULL OR (state NOT IN ('done', 'undone')
         AND coalesce(undo_until, requested_at) < now() - make_interval(secs => :overdue_seconds)))
@@ -115,6 +115,13 @@ FROM deletions WHERE state NOT IN ('done', 'undone');
 SELECT count(*) FROM deletions
 WHERE state NOT IN ('done', 'undone')
     AND coalesce(undo_until, requested_at) < now() - make_interval(secs => CAST(:overdue_seconds AS double precision));
+
+-- name: call_off_deletion
+-- Ends a deletion that still waits as undone, its name with it: nothing was taken. Comes before the undo, since one that
+-- takes hold meanwhile is within its window then.
+UPDATE deletions
+SET state = 'undone', target_id = NULL, last_error = NULL, cursor = NULL, lease_node = NULL, lease_until = NULL
+WHERE tenant_id = :tenant_id AND id = :id AND state = 'waiting';
 
 -- name: undo_deletion
 -- Ends a deletion within its window as undone, if it is still there: its name with it. Who would go on with it waits.

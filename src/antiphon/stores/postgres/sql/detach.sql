@@ -174,14 +174,6 @@ SELECT :tenant_id, dead.kind, dead.key, dead.digest, :deletion_id, :now
 FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS uuid[]), CAST(:digests AS text[])) AS dead (kind, key, digest)
 ON CONFLICT (tenant_id, kind, key) DO NOTHING;
 
--- name: count_members_of_sessions
--- How many places some sessions hold.
-SELECT count(*) FROM members WHERE tenant_id = :tenant_id AND session_key = ANY (:keys);
-
--- name: count_turns_of_chats
--- How many turns some chats had.
-SELECT count(*) FROM turns WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys);
-
 -- name: chats_elsewhere
 -- The chats of other people's sessions in which a participant has, or had, a place.
 SELECT c.id, c.last_seq, c.message_count
@@ -194,8 +186,11 @@ WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id ORDER BY c
 -- All chats of a tenant that are there.
 SELECT id, last_seq, message_count FROM chats WHERE tenant_id = :tenant_id AND id IS NOT NULL ORDER BY key;
 
--- name: sizes_of_tenant
--- How many sessions, participants and keys a tenant has.
-SELECT (SELECT count(*) FROM sessions WHERE tenant_id = :tenant_id AND id IS NOT NULL),
-    (SELECT count(*) FROM participants WHERE tenant_id = :tenant_id AND kind <> 'gone'),
-    (SELECT count(*) FROM keys WHERE tenant_id = :tenant_id);
+-- name: count_words_elsewhere
+-- How many messages a participant has in those chats.
+SELECT count(*)
+FROM members m
+JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.owner_id <> m.participant_id
+JOIN chats c ON c.tenant_id = m.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL
+JOIN messages w ON w.tenant_id = m.tenant_id AND w.chat_key = c.key AND w.author_id = m.participant_id
+WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id;

@@ -10,6 +10,15 @@ SELECT :tenant_id, :id, :participant_id, :session_id, :scope, :label, :secret_ha
 WHERE CAST(:participant_id AS uuid) IS NULL OR EXISTS (SELECT 1 FROM bearer)
 RETURNING id;
 
+-- name: find_key
+-- A key of a tenant that is there, unless it is revoked.
+SELECT k.id, k.tenant_id, k.participant_id, p.name, k.session_id, k.scope, k.label, k.secret_hash, k.created_at,
+    k.expires_at, k.revoked_at
+FROM keys k
+JOIN tenants t ON t.tenant_id = k.tenant_id AND t.name IS NOT NULL
+LEFT JOIN participants p ON p.tenant_id = k.tenant_id AND p.id = k.participant_id
+WHERE k.tenant_id = :tenant_id AND k.id = :id AND k.revoked_at IS NULL;
+
 -- name: list_keys
 -- All keys of a tenant that are not revoked, oldest first; none once it is detached.
 SELECT k.id, k.tenant_id, k.participant_id, p.name, k.session_id, k.scope, k.label, k.secret_hash, k.created_at,

@@ -13,8 +13,8 @@ drafts AS (
     SELECT * FROM unnest(CAST(:appends AS integer[]), CAST(:places AS integer[]), CAST(:ids AS uuid[]),
         CAST(:client_ids AS text[]), CAST(:roles AS text[]), CAST(:authors AS text[]), CAST(:texts AS text[]),
         CAST(:parts AS text[]), CAST(:metadatas AS text[]), CAST(:token_counts AS integer[]),
-        CAST(:created_ats AS timestamptz[]))
-    AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at)),
+        CAST(:created_ats AS timestamptz[]), CAST(:are_quiet AS boolean[]))
+    AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at, is_quiet)),
 locked AS MATERIALIZED (
     SELECT key, id, session_key, last_seq FROM chats
     WHERE tenant_id = :tenant_id AND key = ANY (:chat_keys) AND id IS NOT NULL
@@ -39,7 +39,8 @@ judged AS MATERIALIZED (
                 WHERE c.tenant_id = :tenant_id AND c.id = a.connection_id), false) THEN 'lost'
             WHEN NOT k.are_all OR (NOT :is_telling AND EXISTS (
                 SELECT 1 FROM webhooks w WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL
-                    AND position('"message.appended"' IN w.events) > 0)) THEN 'unready'
+                    AND (position('"message.appended"' IN w.events) > 0
+                        OR position('"queue.empty"' IN w.events) > 0))) THEN 'unready'
             ELSE 'ready'
         END AS state
     FROM asked a
@@ -59,16 +60,23 @@ advanced AS (
     UPDATE chats c
     SET last_seq = c.last_seq + moved.size, message_count = c.message_count + moved.size,
         last_message_at = moved.said_at, last_answer_at = coalesce(moved.answered_at, c.last_answer_at),
-        updated_at = :now
+        updated_at = :now, text_due = coalesce(c.text_due, :now), vectors_due = coalesce(c.vectors_due, :now)
     FROM moved WHERE c.tenant_id = :tenant_id AND c.key = ANY (:chat_keys) AND c.key = moved.chat_key),
 stored AS (
     INSERT INTO messages (tenant_id, chat_key, id, author_id, created_at, seq, token_count, client_id, role, author,
         text, parts, metadata)
     SELECT :tenant_id, f.chat_key, s.id, s.participant_id, s.created_at, f.before + s.place, s.token_count,
         s.client_id, s.role, s.author, s.text, s.parts, s.metadata
-    FROM fitting f JOIN spoken s ON s.n = f.n)
+    FROM fitting f JOIN spoken s ON s.n = f.n),
+quieted AS (
+    INSERT INTO quiet_messages (tenant_id, chat_key, message_id)
+    SELECT :tenant_id, f.chat_key, s.id FROM fitting f JOIN spoken s ON s.n = f.n WHERE s.is_quiet)
 SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer), j.chat_id
 FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
+
+-- name: list_quiet_messages
+-- The messages of a chat from which nothing is to be derived.
+SELECT message_id FROM quiet_messages WHERE tenant_id = :tenant_id AND chat_key = :key;
 
 -- name: append_one
 -- One message, where nothing else waits: the same as above in its cheapest form. Nothing comes back when it cannot be
@@ -81,12 +89,13 @@ WITH speaker AS (
 advanced AS (
     UPDATE chats
     SET last_seq = last_seq + 1, message_count = message_count + 1, last_message_at = :said_at,
-        last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
+        last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now,
+        text_due = coalesce(text_due, :now), vectors_due = coalesce(vectors_due, :now)
     WHERE tenant_id = :tenant_id AND key = :chat_key AND id IS NOT NULL AND last_seq < :messages_max
         AND EXISTS (SELECT 1 FROM speaker)
         AND NOT EXISTS (
             SELECT 1 FROM webhooks w WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL
-                AND position('"message.appended"' IN w.events) > 0)
+                AND (position('"message.appended"' IN w.events) > 0 OR position('"queue.empty"' IN w.events) > 0))
         AND (CAST(:connection_id AS uuid) IS NULL OR EXISTS (
             SELECT 1 FROM connections
             WHERE tenant_id = :tenant_id AND id = :connection_id AND chat_key = :chat_key AND expires_at > now()))
@@ -116,6 +125,22 @@ LEFT JOIN LATERAL (
         WHERE total <= :characters OR total = size)) m ON true
 ORDER BY m.seq;
 
+-- name: messages_of_span_reversed
+-- The same from the last one back.
+SELECT m.*
+FROM (SELECT key FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL) head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = :key AND seq BETWEEN (
+        SELECT min(seq) FROM (
+            SELECT seq, size, sum(size) OVER (ORDER BY seq DESC) AS total FROM (
+                SELECT seq, length(text) + length(coalesce(parts, '')) + length(metadata) AS size
+                FROM messages WHERE tenant_id = :tenant_id AND chat_key = :key AND seq BETWEEN :first AND :last
+                ORDER BY seq DESC LIMIT :limit) sized) summed
+        WHERE total <= :characters OR total = size) AND :last) m ON true
+ORDER BY m.seq DESC;
+
 -- name: messages_between
 -- A page of a chat in order, after how many messages there are; one row of that alone when the page is empty, none
 -- when the chat is gone. While nothing was removed from the middle an offset is a place to start from.
@@ -144,6 +169,40 @@ LEFT JOIN LATERAL (
     SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
     FROM messages
     WHERE tenant_id = :tenant_id AND chat_key = :key
+        AND seq <= (SELECT last_seq - CASE WHEN is_whole THEN CAST(:offset AS bigint) ELSE 0 END FROM head)
+    ORDER BY seq DESC LIMIT :limit
+    OFFSET (SELECT CASE WHEN is_whole THEN 0 ELSE CAST(:offset AS bigint) END FROM head)) m ON true
+ORDER BY m.seq DESC;
+
+-- name: messages_of_single
+-- The same of the only chat of a single session.
+WITH head AS MATERIALIZED (
+    SELECT c.key, c.message_count, c.message_count = c.last_seq AS is_whole
+    FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
+    WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL)
+SELECT head.message_count, m.*
+FROM head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = head.key
+        AND seq > (SELECT CASE WHEN is_whole THEN CAST(:offset AS bigint) ELSE 0 END FROM head)
+    ORDER BY seq LIMIT :limit
+    OFFSET (SELECT CASE WHEN is_whole THEN 0 ELSE CAST(:offset AS bigint) END FROM head)) m ON true
+ORDER BY m.seq;
+
+-- name: messages_of_single_reversed
+-- The same, the last message first.
+WITH head AS MATERIALIZED (
+    SELECT c.key, c.message_count, c.last_seq, c.message_count = c.last_seq AS is_whole
+    FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
+    WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL)
+SELECT head.message_count, m.*
+FROM head
+LEFT JOIN LATERAL (
+    SELECT id, seq, client_id, role, author, text, parts, metadata, token_count, created_at
+    FROM messages
+    WHERE tenant_id = :tenant_id AND chat_key = head.key
         AND seq <= (SELECT last_seq - CASE WHEN is_whole THEN CAST(:offset AS bigint) ELSE 0 END FROM head)
     ORDER BY seq DESC LIMIT :limit
     OFFSET (SELECT CASE WHEN is_whole THEN 0 ELSE CAST(:offset AS bigint) END FROM head)) m ON true

@@ -65,9 +65,12 @@ DELETE FROM members WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
 DELETE FROM sessions WHERE tenant_id = :tenant_id AND key = ANY (:keys);
 
 -- name: places_elsewhere
--- Some sessions in which a participant that is being deleted has a place, and whether they are there.
+-- Some sessions in which a participant that is being deleted has a place, and whether they are there, or those of
+-- somebody else that may yet be put back to where they are seen.
 SELECT m.session_key, EXISTS (
-    SELECT 1 FROM sessions s WHERE s.tenant_id = :tenant_id AND s.key = m.session_key AND s.id IS NOT NULL)
+    SELECT 1 FROM sessions s
+    WHERE s.tenant_id = :tenant_id AND s.key = m.session_key
+        AND (s.id IS NOT NULL OR (s.undo_of IS NOT NULL AND s.owner_id <> :participant_id)))
 FROM members m
 WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id ORDER BY m.session_key LIMIT :limit;
 
@@ -77,9 +80,10 @@ DELETE FROM members
 WHERE tenant_id = :tenant_id AND participant_id = :participant_id AND session_key = ANY (:session_keys);
 
 -- name: chat_at
--- The next chat of a session that is there; held, as an append holds it.
+-- The next chat of a session that is there, or may yet be put back; held, as an append holds it.
 SELECT key, last_seq FROM chats
-WHERE tenant_id = :tenant_id AND session_key = :session_key AND key >= :key AND id IS NOT NULL
+WHERE tenant_id = :tenant_id AND session_key = :session_key AND key >= :key
+    AND (id IS NOT NULL OR undo_of IS NOT NULL)
 ORDER BY key LIMIT 1 FOR UPDATE;
 
 -- name: purge_messages
@@ -229,3 +233,23 @@ DELETE FROM participants WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
 -- name: purge_tenant
 -- The husk of a tenant, once nothing hangs on it.
 DELETE FROM tenants WHERE tenant_id = :tenant_id;
+
+-- name: purge_idempotency_of_chat
+-- Some kept answers that tell of some chats.
+DELETE FROM idempotency WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM idempotency WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys) LIMIT :limit));
+
+-- name: purge_idempotency_of_session
+-- Some kept answers that tell of some sessions.
+DELETE FROM idempotency WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM idempotency WHERE tenant_id = :tenant_id AND session_key = ANY (:keys) LIMIT :limit));
+
+-- name: purge_idempotency_of_participant
+-- Some kept answers that tell of a participant.
+DELETE FROM idempotency WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM idempotency WHERE tenant_id = :tenant_id AND participant_id = :key LIMIT :limit));
+
+-- name: purge_idempotency_of_tenant
+-- Some kept answers of a tenant.
+DELETE FROM idempotency WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
+    SELECT ctid FROM idempotency WHERE tenant_id = :tenant_id ORDER BY digest LIMIT :limit));

@@ -1,9 +1,3 @@
--- name: keep_quiet
--- Notes of messages that nothing is to be derived from them, while their chat has an id.
-INSERT INTO quiet_messages (tenant_id, chat_key, message_id)
-SELECT c.tenant_id, c.key, given.id FROM chats c CROSS JOIN unnest(CAST(:ids AS uuid[])) AS given (id)
-WHERE c.tenant_id = :tenant_id AND c.key = :key AND c.id IS NOT NULL;
-
 -- name: count_units
 -- How many messages there are to be derived from in single sessions, all or one, of all authors or one.
 SELECT s.key, s.id, s.configuration, count(*)
@@ -16,6 +10,13 @@ WHERE s.tenant_id = :tenant_id AND s.shape = 'single' AND s.id IS NOT NULL
         SELECT 1 FROM quiet_messages q
         WHERE q.tenant_id = m.tenant_id AND q.chat_key = c.key AND q.message_id = m.id)
 GROUP BY s.key, s.id, s.configuration;
+
+-- name: configurations_of_chat
+-- What the session of a chat, if it is a single one, and the tenant say of how things are done.
+SELECT s.configuration, t.configuration FROM chats c
+JOIN sessions s ON s.tenant_id = c.tenant_id AND s.key = c.session_key AND s.shape = 'single' AND s.id IS NOT NULL
+JOIN tenants t ON t.tenant_id = c.tenant_id
+WHERE c.tenant_id = :tenant_id AND c.key = :key;
 
 -- name: purge_quiet_messages_of_chat
 -- Some notes on messages of chats.

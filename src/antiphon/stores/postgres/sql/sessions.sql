@@ -1,28 +1,30 @@
 -- name: create_single
--- A new single session with its chat, owned by the participant of that name: everything in one act. Nothing comes back
--- when there is no such participant (one that is being detached is waited for); `is_made` is false once the tenant is
--- detached.
+-- A new session with its chat, mostly a single one, owned by the participant of that name: everything in one act.
+-- Nothing comes back when there is no such participant (one that is being detached is waited for); `is_made` is false
+-- once the tenant is detached.
 WITH owner AS MATERIALIZED (
     SELECT id FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :owner_name FOR KEY SHARE),
 counted AS (
-    UPDATE tenants SET single_count = single_count + 1
+    UPDATE tenants
+    SET single_count = single_count + CASE WHEN CAST(:shape AS text) = 'single' THEN 1 ELSE 0 END,
+        multi_count = multi_count + CASE WHEN CAST(:shape AS text) = 'multi' THEN 1 ELSE 0 END
     WHERE tenant_id = :tenant_id AND name IS NOT NULL AND EXISTS (SELECT 1 FROM owner)
     RETURNING tenant_id),
 session AS (
     INSERT INTO sessions (tenant_id, key, id, shape, owner_id, title, status, metadata, configuration, chat_count,
         created_at, updated_at)
-    SELECT :tenant_id, :session_key, :session_id, 'single', owner.id, :title, :status, :metadata, :configuration, 1,
-        :now, :now
+    SELECT :tenant_id, :session_key, :session_id, CAST(:shape AS text), owner.id, :title, :status, :metadata,
+        :configuration, 1, :now, :now
     FROM counted, owner
     RETURNING key),
 chat AS (
     INSERT INTO chats (tenant_id, key, id, is_uuid, session_key, owner_id, title, metadata, created_at, updated_at)
-    SELECT :tenant_id, :chat_key, :chat_id, true, session.key, owner.id, :title, :chat_metadata, :now, :now
+    SELECT :tenant_id, :chat_key, :chat_id, :is_uuid, session.key, owner.id, :chat_title, :chat_metadata, :now, :now
     FROM session, owner
     RETURNING key),
 owned AS (
     UPDATE participants p SET chat_count = p.chat_count + 1
-    FROM chat, owner WHERE p.tenant_id = :tenant_id AND p.id = owner.id)
+    FROM chat, owner WHERE p.tenant_id = :tenant_id AND p.id = owner.id AND CAST(:is_uuid AS boolean))
 SELECT owner.id, EXISTS (SELECT 1 FROM counted) AS is_made FROM owner;
 
 -- name: create_multi
@@ -205,3 +207,15 @@ FROM sessions s
 WHERE s.tenant_id = :tenant_id AND s.owner_id = :owner_id AND s.shape = 'multi' AND s.id IS NOT NULL
     AND (CAST(:is_archived AS boolean) IS NULL OR (s.status = 'archived') = :is_archived)
 ORDER BY s.key DESC LIMIT :limit OFFSET :offset;
+
+-- name: rename_session
+-- Another title; nothing when the session is not as it was seen.
+UPDATE sessions SET title = :title, updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
+    AND (CAST(:seen_at AS timestamptz) IS NULL OR updated_at = :seen_at)
+RETURNING key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at,
+    lines_added, lines_removed;
+
+-- name: is_session_attached
+-- Whether the session still has an id.
+SELECT 1 FROM sessions WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;

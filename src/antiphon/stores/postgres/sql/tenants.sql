@@ -1,7 +1,7 @@
 -- name: insert_tenant
 -- A new tenant, whose name has been taken.
-INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, digest_secret, created_at)
-VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :digest_secret, :now);
+INSERT INTO tenants (tenant_id, name, agent_name, metadata, configuration, settings, digest_secret, created_at)
+VALUES (:tenant_id, :name, :agent_name, :metadata, :configuration, :settings, :digest_secret, :now);
 
 -- name: take_tenant_name
 -- scope: system, a name is unique over all tenants; nothing is inserted when it is taken.
@@ -43,8 +43,9 @@ LEFT JOIN LATERAL (
 ORDER BY t.tenant_id DESC;
 
 -- name: update_tenant
--- Metadata, configuration and settings as given.
-UPDATE tenants SET metadata = :metadata, configuration = :configuration, settings = :settings
+-- Metadata, configuration, settings and the agent's name as given.
+UPDATE tenants
+SET metadata = :metadata, configuration = :configuration, settings = :settings, agent_name = :agent_name
 WHERE tenant_id = :tenant_id AND name IS NOT NULL;
 
 -- name: count_peers

@@ -47,9 +47,11 @@ ON CONFLICT (tenant_id, chat_key, participant_id) DO UPDATE SET read_at = exclud
 SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
 
 -- name: change_chat
--- What was given, the rest as it was; the chat has changed in any case.
+-- What was given, the rest as it was; the chat has changed in any case. Nothing when it is not as it was seen.
 UPDATE chats SET title = coalesce(:title, title), model = coalesce(:model, model), updated_at = :now
-WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL RETURNING session_key;
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
+    AND (:seen_at IS NULL OR updated_at = :seen_at)
+RETURNING session_key;
 
 -- name: list_said_of_owner
 -- The chats in which something was said of an owner's multi sessions that are not put away, the last changed first,

@@ -29,6 +29,40 @@ DELETE FROM connections WHERE tenant_id = :tenant_id AND id = :id;
 DELETE FROM connections WHERE node = :node;
 
 -- name: delete_expired_connections
--- The sockets of the tenant whose processes are dead.
+-- The sockets of the tenant whose processes are dead; a dismissed one when its process has had time to find out.
 DELETE FROM connections
-WHERE tenant_id = :tenant_id AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER);
+WHERE tenant_id = :tenant_id AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+    AND (dismissed_at IS NULL OR dismissed_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :grace);
+
+-- name: find_connection
+-- A live socket, with whom it is of.
+SELECT c.id, c.chat_key, p.name, c.node, c.opened_at, c.expires_at
+FROM connections c JOIN participants p ON p.tenant_id = c.tenant_id AND p.id = c.participant_id
+WHERE c.tenant_id = :tenant_id AND c.id = :id
+    AND c.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
+
+-- name: list_connections
+-- The live sockets of a chat, behind one of them in order of opening.
+SELECT c.id, c.chat_key, p.name, c.node, c.opened_at, c.expires_at
+FROM connections c INDEXED BY connections_of_chat JOIN participants p ON p.tenant_id = c.tenant_id AND p.id = c.participant_id
+WHERE c.tenant_id = :tenant_id AND c.chat_key = :chat_key
+    AND c.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+    AND (:after IS NULL OR c.id > :after)
+ORDER BY c.id LIMIT :limit;
+
+-- name: count_connections
+-- How many live sockets some chats have.
+SELECT chat_key, count(*) FROM connections
+WHERE tenant_id = :tenant_id AND chat_key IN (SELECT unhex(value) FROM json_each(:keys))
+    AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+GROUP BY chat_key;
+
+-- name: dismiss_connection
+-- Ends the lease of a live socket, and notes that somebody meant it.
+UPDATE connections SET dismissed_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER), expires_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+WHERE tenant_id = :tenant_id AND id = :id AND expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+RETURNING id;
+
+-- name: find_dismissed_connection
+-- A socket whose lease was ended so.
+SELECT dismissed_at FROM connections WHERE tenant_id = :tenant_id AND id = :id AND dismissed_at IS NOT NULL;

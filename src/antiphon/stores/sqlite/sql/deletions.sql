@@ -19,7 +19,7 @@ FROM deletions WHERE tenant_id = :tenant_id AND id = :id;
 SELECT id, tenant_id, kind, target_key, target_id, target_digest, mode, reason, state, requested_at, detached_at,
     undo_until, purged_at, scrubbed_at, counts, total, attempts, run_after, last_error, bytes, receipt_id
 FROM deletions
-WHERE tenant_id = :tenant_id AND id < :before
+WHERE tenant_id = :tenant_id AND id < :before AND NOT (mode = 'import' AND state = 'detached')
     AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
     AND (:overdue IS NULL OR (state NOT IN ('done', 'undone')
         AND coalesce(undo_until, requested_at) < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :overdue))
@@ -110,6 +110,13 @@ SELECT count(*), min(requested_at) FROM deletions WHERE state NOT IN ('done', 'u
 SELECT count(*) FROM deletions
 WHERE state NOT IN ('done', 'undone')
     AND coalesce(undo_until, requested_at) < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :overdue;
+
+-- name: call_off_deletion
+-- Ends a deletion that still waits as undone, its name with it: nothing was taken. Comes before the undo, since one that
+-- takes hold meanwhile is within its window then.
+UPDATE deletions
+SET state = 'undone', target_id = NULL, last_error = NULL, cursor = NULL, lease_node = NULL, lease_until = NULL
+WHERE tenant_id = :tenant_id AND id = :id AND state = 'waiting';
 
 -- name: undo_deletion
 -- Ends a deletion within its window as undone, if it is still there: its name with it.

@@ -129,15 +129,6 @@ INSERT INTO tombstones (tenant_id, kind, key, digest, deletion_id, deleted_at)
 SELECT :tenant_id, value ->> 0, unhex(value ->> 1), value ->> 2, :deletion_id, :now FROM json_each(:stones) WHERE TRUE
 ON CONFLICT (tenant_id, kind, key) DO NOTHING;
 
--- name: count_members_of_sessions
--- How many places some sessions hold.
-SELECT count(*) FROM members
-WHERE tenant_id = :tenant_id AND session_key IN (SELECT unhex(value) FROM json_each(:keys));
-
--- name: count_turns_of_chats
--- How many turns some chats had.
-SELECT count(*) FROM turns WHERE tenant_id = :tenant_id AND chat_key IN (SELECT unhex(value) FROM json_each(:keys));
-
 -- name: chats_elsewhere
 -- The chats of other people's sessions in which a participant has, or had, a place.
 SELECT c.id, c.last_seq, c.message_count
@@ -150,8 +141,13 @@ WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id ORDER BY c
 -- All chats of a tenant that are there.
 SELECT id, last_seq, message_count FROM chats WHERE tenant_id = :tenant_id AND id IS NOT NULL ORDER BY num;
 
--- name: sizes_of_tenant
--- How many sessions, participants and keys a tenant has.
-SELECT (SELECT count(*) FROM sessions WHERE tenant_id = :tenant_id AND id IS NOT NULL),
-    (SELECT count(*) FROM participants WHERE tenant_id = :tenant_id AND kind <> 'gone'),
-    (SELECT count(*) FROM keys WHERE tenant_id = :tenant_id);
+-- name: count_words_elsewhere
+-- How many messages a participant has in those chats.
+SELECT count(*)
+FROM members m
+JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key AND s.owner_id <> m.participant_id
+JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key AND c.id IS NOT NULL
+CROSS JOIN messages w NOT INDEXED
+WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id
+    AND w.place BETWEEN c.num << 23 AND (c.num << 23) + 8388607
+    AND w.tenant_id = c.tenant_id AND w.author_id = m.participant_id;

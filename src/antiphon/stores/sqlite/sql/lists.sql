@@ -41,8 +41,8 @@ ORDER BY page.at /* way */;
 -- name: sessions_of_member
 -- A part of the single sessions in which somebody is a member now, in order of joining, after how many those are.
 WITH found AS (
-    SELECT m.num AS at, s.key, s.id, s.shape, s.owner_id, s.title, s.status, s.artist_id, s.metadata, s.configuration,
-        s.created_at, s.updated_at, s.lines_added, s.lines_removed
+    SELECT row_number() OVER (ORDER BY m.joined_at, m.num) AS at, s.key, s.id, s.shape, s.owner_id, s.title, s.status,
+        s.artist_id, s.metadata, s.configuration, s.created_at, s.updated_at, s.lines_added, s.lines_removed
     FROM members m
     JOIN sessions s ON s.tenant_id = m.tenant_id AND s.key = m.session_key
     WHERE m.tenant_id = :tenant_id AND m.participant_id = :participant_id AND m.left_at IS NULL

@@ -3,11 +3,13 @@
 -- The last column is the chat's id where a webhook wants to be told.
 UPDATE chats
 SET last_seq = last_seq + :count, message_count = message_count + :count, text_size = text_size + :size,
-    last_message_at = :said_at, last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now
+    last_message_at = :said_at, last_answer_at = coalesce(:answered_at, last_answer_at), updated_at = :now,
+    text_due = coalesce(text_due, :now), vectors_due = coalesce(vectors_due, :now)
 WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
 RETURNING num, last_seq, session_key, CASE WHEN EXISTS (
     SELECT 1 FROM webhooks w
-    WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL AND instr(w.events, '"message.appended"') > 0) THEN id END;
+    WHERE w.tenant_id = :tenant_id AND w.disabled_at IS NULL
+        AND (instr(w.events, '"message.appended"') > 0 OR instr(w.events, '"queue.empty"') > 0)) THEN id END;
 
 -- name: find_speaker
 -- The participant of that name, if it is a member of the session now.
@@ -22,10 +24,23 @@ INSERT INTO messages (place, tenant_id, id, client_id, role, author_id, author, 
 VALUES (:place, :tenant_id, :id, :client_id, :role, :author_id, :author, :text, :parts, :metadata, :token_count,
     :created_at);
 
+-- name: insert_quiet_message
+-- Notes of a message that nothing is to be derived from it.
+INSERT INTO quiet_messages (tenant_id, chat_key, message_id) VALUES (:tenant_id, :key, :id);
+
+-- name: list_quiet_messages
+-- The messages of a chat from which nothing is to be derived.
+SELECT message_id FROM quiet_messages WHERE tenant_id = :tenant_id AND chat_key = :key;
+
 -- name: chat_head
 -- What is needed to find a page of a chat: its number, its last place, how many messages there are and how long they are.
 SELECT num, last_seq, message_count, text_size FROM chats
 WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
+
+-- name: key_of_single
+-- The key of the only chat of a single session.
+SELECT c.key FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
+WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL;
 
 -- name: messages_between
 -- The messages of a range of places; NOT INDEXED makes SQLite walk the table, which is in this order.
@@ -51,6 +66,18 @@ FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AN
             ORDER BY place LIMIT :limit))
     WHERE total <= :characters OR total = size)
 ORDER BY place;
+
+-- name: messages_of_span_reversed
+-- The same from the last one back.
+SELECT id, place & 8388607, client_id, role, author, text, parts, metadata, token_count, created_at
+FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN (
+    SELECT min(place) FROM (
+        SELECT place, size, sum(size) OVER (ORDER BY place DESC) AS total FROM (
+            SELECT place, length(text) + length(coalesce(parts, '')) + length(metadata) AS size
+            FROM messages NOT INDEXED WHERE tenant_id = :tenant_id AND place BETWEEN :low AND :high
+            ORDER BY place DESC LIMIT :limit))
+    WHERE total <= :characters OR total = size) AND :high
+ORDER BY place DESC;
 
 -- name: find_message
 -- The message of that id, with the number of its chat first.

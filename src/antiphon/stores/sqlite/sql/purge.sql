@@ -71,9 +71,10 @@ WHERE tenant_id = :tenant_id AND participant_id = :participant_id ORDER BY num L
 DELETE FROM members WHERE tenant_id = :tenant_id AND num = :num;
 
 -- name: chat_at
--- The next chat of a session that is there.
+-- The next chat of a session that is there, or may yet be put back to where it is seen.
 SELECT num, key, last_seq FROM chats
-WHERE tenant_id = :tenant_id AND session_key = :session_key AND num >= :num AND id IS NOT NULL ORDER BY num LIMIT 1;
+WHERE tenant_id = :tenant_id AND session_key = :session_key AND num >= :num
+    AND (id IS NOT NULL OR undo_of IS NOT NULL) ORDER BY num LIMIT 1;
 
 -- name: authors_between
 -- Who wrote some messages of a chat.
@@ -217,3 +218,23 @@ DELETE FROM participants WHERE num IN (SELECT num FROM participants WHERE tenant
 -- name: purge_tenant
 -- The husk of a tenant, once nothing hangs on it.
 DELETE FROM tenants WHERE tenant_id = :tenant_id;
+
+-- name: purge_idempotency_of_chat
+-- Some kept answers that tell of a chat.
+DELETE FROM idempotency WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM idempotency WHERE tenant_id = :tenant_id AND chat_key = :key LIMIT :limit);
+
+-- name: purge_idempotency_of_session
+-- Some kept answers that tell of a session.
+DELETE FROM idempotency WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM idempotency WHERE tenant_id = :tenant_id AND session_key = :key LIMIT :limit);
+
+-- name: purge_idempotency_of_participant
+-- Some kept answers that tell of a participant.
+DELETE FROM idempotency WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM idempotency WHERE tenant_id = :tenant_id AND participant_id = :key LIMIT :limit);
+
+-- name: purge_idempotency_of_tenant
+-- Some kept answers of a tenant.
+DELETE FROM idempotency WHERE (tenant_id, digest) IN (
+    SELECT tenant_id, digest FROM idempotency WHERE tenant_id = :tenant_id LIMIT :limit);

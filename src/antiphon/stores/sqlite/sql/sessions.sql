@@ -126,3 +126,15 @@ FROM sessions s
 WHERE s.tenant_id = :tenant_id AND s.owner_id = :owner_id AND s.shape = 'multi' AND s.id IS NOT NULL
     AND (:is_archived IS NULL OR (s.status = 'archived') = :is_archived)
 ORDER BY s.num DESC LIMIT :limit OFFSET :offset;
+
+-- name: rename_session
+-- Another title; nothing when the session is not as it was seen.
+UPDATE sessions SET title = :title, updated_at = :now
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL
+    AND (:seen_at IS NULL OR updated_at = :seen_at)
+RETURNING key, id, shape, owner_id, title, status, artist_id, metadata, configuration, created_at, updated_at,
+    lines_added, lines_removed;
+
+-- name: is_session_attached
+-- Whether the session still has an id.
+SELECT 1 FROM sessions WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;

@@ -17,6 +17,10 @@ WHERE tenant_id = :tenant_id
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 ORDER BY id;
 
+-- name: list_events
+-- What the webhooks of a tenant want to be told.
+SELECT events FROM webhooks WHERE tenant_id = :tenant_id AND disabled_at IS NULL;
+
 -- name: disable_webhook
 -- Nothing is told to it any more.
 UPDATE webhooks SET disabled_at = :now WHERE tenant_id = :tenant_id AND id = :id;

@@ -1,0 +1,57 @@
+"""Pages in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from antiphon.core.ports.pages import Choice
+from antiphon.domain.chats import Chat
+from antiphon.domain.ids import Uid
+from antiphon.domain.keys import Key
+from antiphon.domain.participants import Participant
+from antiphon.domain.sessions import Session, SessionCard
+from antiphon.domain.tenants import Tenant
+from antiphon.stores.postgres.chats import chat_of
+from antiphon.stores.postgres.database import Database, Row
+
+
+class PostgresPages:
+    """`core.ports.PageStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tenants(self, after: Uid | None, limit: int) -> list[Tenant]:
+        """See the port."""
+        return [Tenant(*row) for row in await self._rows("page_tenants", after=after, limit=limit)]
+
+    async def keys(self, tenant_id: Uid, after: Uid | None, limit: int) -> list[Key]:
+        """See the port."""
+        return [Key(*row) for row in await self._rows("page_keys", tenant_id=tenant_id, after=after, limit=limit)]
+
+    async def participants(
+        self, tenant_id: Uid, kind: str | None, name: str | None, after: Uid | None, limit: int
+    ) -> list[Participant]:
+        """See the port."""
+        asked = {"tenant_id": tenant_id, "kind": kind, "name": name, "after": after, "limit": limit}
+        return [Participant(*row) for row in await self._rows("page_participants", **asked)]
+
+    async def sessions(
+        self, tenant_id: Uid, choice: Choice, shape: str | None, before: Uid | None, limit: int
+    ) -> list[SessionCard]:
+        """See the port."""
+        statement = "page_sessions" if choice.is_everything else "page_chosen_sessions"
+        asked = {"tenant_id": tenant_id, "shape": shape, "before": before, "limit": limit}
+        rows = await self._rows(statement, **asked, **msgspec.structs.asdict(choice))
+        return [SessionCard(Session(*row[:-2]), *row[-2:]) for row in rows]
+
+    async def chats(self, tenant_id: Uid, choice: Choice, before: Uid | None, limit: int) -> list[Chat]:
+        """See the port."""
+        statement = "page_chats" if choice.is_everything else "page_chosen_chats"
+        asked = {"tenant_id": tenant_id, "before": before, "limit": limit}
+        return [chat_of(row) for row in await self._rows(statement, **asked, **msgspec.structs.asdict(choice))]
+
+    async def _rows(self, name: str, /, **values: Any) -> list[Row]:
+        return await self._database.rows(name, **values)
