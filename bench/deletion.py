@@ -22,6 +22,7 @@ import msgspec
 
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.indexing import Indexing
 from antiphon.domain import times
 from antiphon.domain.deletions import CANCEL, DONE, PURGING, SESSION, Deletion, Order
 from antiphon.domain.ids import Uid, new_uid7
@@ -200,6 +201,7 @@ async def measure(folder: Path, messages: int) -> Figures:
         await store.messages.append(tenant, chat_key, [Draft(PEER, USER, text) for text in TEXTS[:SMALL_MESSAGES]])
     large, chat_key = await new_session(store, tenant, "large")
     await asyncio.to_thread(fill, folder, tenant, chat_key, messages)
+    await Indexing(store, [store.search]).catch_up()  # as a running server has done long before
     other = Other(store, (await store.tenants.create("other", "assistant")).id)
     await other.begin()
     receipts = Receipts(store, FileKeyring(folder), verify_signature)

@@ -98,9 +98,9 @@ async def searches(store: Store, tenant_id: Uid, texts: list[str]) -> None:
 
         found = await ask()
         indexed = await seconds_of(ask)
-        hits, limits.SEARCH_HITS = limits.SEARCH_HITS, 0
+        hits, limits.INDEX_HITS = limits.INDEX_HITS, 0
         reading = await seconds_of(ask)
-        limits.SEARCH_HITS = hits
+        limits.INDEX_HITS = hits
         row = (title, f"{found}", f"{indexed * 1e3:.2f}", f"{reading * 1e3:.1f}", f"{reading / indexed:.0f}")
         print(f"| {' | '.join(row)} |")
 
