@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import ChatNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Draft, Message, Page
 from antiphon.stores.postgres.appends import Append, Appender
-from antiphon.stores.postgres.database import Database, Row
+from antiphon.stores.postgres.database import Database
 
 
 class PostgresMessages:
@@ -27,25 +28,20 @@ class PostgresMessages:
 
     async def page(self, tenant_id: Uid, chat_key: Uid, part: Slice) -> Page:
         """See the port."""
-        rows = await self._database.rows(
-            "messages_between_reversed" if part.is_reversed else "messages_between",
-            tenant_id=tenant_id,
-            key=chat_key,
-            limit=part.limit,
-            offset=part.offset,
-        )
-        return _page_of(rows)
+        statement = "messages_between_reversed" if part.is_reversed else "messages_between"
+        return await self._page(statement, part, tenant_id=tenant_id, key=chat_key)
 
     async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
         """See the port."""
-        rows = await self._database.rows(
-            "messages_of_single_reversed" if part.is_reversed else "messages_of_single",
-            tenant_id=tenant_id,
-            session_id=session_id,
-            limit=part.limit,
-            offset=part.offset,
-        )
-        return _page_of(rows)
+        statement = "messages_of_single_reversed" if part.is_reversed else "messages_of_single"
+        return await self._page(statement, part, tenant_id=tenant_id, session_id=session_id)
+
+    async def _page(self, statement: str, part: Slice, **whose: Any) -> Page:
+        """The messages behind how many there are. Raises ChatNotFound."""
+        rows = await self._database.rows(statement, **whose, limit=part.limit, offset=part.offset)
+        if not rows:
+            raise ChatNotFound
+        return Page([Message(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def find(self, tenant_id: Uid, chat_key: Uid, message_id: Uid) -> Message | None:
         """See the port."""
@@ -89,10 +85,3 @@ class PostgresMessages:
         """See the port."""
         page = await self.page(tenant_id, chat_key, Slice(0, limit, is_reversed=True))
         return page.items[::-1]
-
-
-def _page_of(rows: list[Row]) -> Page:
-    """The messages behind how many there are. Raises ChatNotFound."""
-    if not rows:
-        raise ChatNotFound
-    return Page([Message(*row[1:]) for row in rows if row[1] is not None], rows[0][0])
