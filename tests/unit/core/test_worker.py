@@ -407,3 +407,38 @@ async def test_a_cancellation_that_comes_with_the_bell_is_not_swallowed(watched:
     work.cancel()
     done, _ = await asyncio.wait([work], timeout=5)
     assert done == {work}
+
+
+async def test_rows_go_while_others_are_scrubbed(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrub may take longer than a lease: no deletion waits for it meanwhile, and its own jobs stay held."""
+    monkeypatch.setattr(limits, "JOB_HEARTBEAT_SECONDS", 0.01)
+    _, (slow,) = await new_scrubs(watched, 1)
+    gate, is_there = asyncio.Event(), asyncio.Event()
+    renewed: list[Uid] = []
+
+    async def hold() -> None:
+        is_there.set()
+        await gate.wait()
+
+    async def note(lease: Lease, *_: object) -> None:
+        renewed.append(lease.deletion_id)
+
+    async def is_kept() -> bool:
+        return renewed.count(slow.id) >= 3
+
+    watched.before |= {"scrub": hold, "deletions.step": note}
+    async with working(watched, receipts):
+        await is_there.wait()
+        _, (late,) = await new_jobs(watched, 1, messages=200)
+
+        async def is_purged() -> bool:
+            return (await now(watched, late)).state == SCRUBBING
+
+        await until(is_purged, "the rows of the late one were gone")
+        await until(is_kept, "the lease of the slow one was renewed again and again")
+        assert (await now(watched, slow)).state == SCRUBBING
+        gate.set()
+        await wait_for(watched, slow, late)
+    assert (await now(watched, slow)).attempts == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from antiphon.api.auth import check_origin
 from antiphon.api.http import Scope
 from antiphon.api.lexicon.reach import check_scope, may_speak_for, visible_chat
 from antiphon.core.instance import Instance
@@ -25,6 +26,7 @@ class Given(NamedTuple):
     user_id: str | None
     chat_id: str | None
     ticket: str | None = None
+    origin: str | None = None
 
 
 class Admitted(NamedTuple):
@@ -48,7 +50,7 @@ def take_given(scope: Scope) -> Given:
     for name, header in _HEADER_OF.items():
         found = (text for text in (query.get(name), _text_of(headers.get(header or b""))) if text and text.strip())
         values.append(next(found, None))
-    return Given(*values)
+    return Given(*values, origin=_text_of(headers.get(b"origin")))
 
 
 def _text_of(raw: bytes | None) -> str | None:
@@ -95,6 +97,7 @@ def _other_chat() -> AuthenticationFailed:
 async def _grant(instance: Instance, given: Given) -> Grant:
     """What the ticket gives, or else the key: that of a key is its own reach."""
     if instance.everybody is not None:
+        check_origin(given.origin)
         return Grant(instance.everybody, None, None)
     if given.ticket is None and given.api_key is None:
         raise AuthenticationFailed("api_key is missing")

@@ -53,30 +53,53 @@ class Worker:
         self._bell.set()
 
     async def run(self) -> None:
-        """Work until cancelled. A cancelled step is either committed or not; its job goes on in the next process."""
-        while True:
-            try:
-                has_more = await self.run_once()
-            except StoreError as error:
-                _log.warning("queue not read", extra={"code": error.code})
-                has_more = False
-            if not has_more:
-                await self._wait()
+        """Work until cancelled. A cancelled step is either committed or not; its job goes on in the next process.
 
-    async def _wait(self) -> None:
+        A scrub, which may take its time, goes on beside the steps of other deletions.
+        """
+        scrub: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    has_more = await self._purge()
+                except StoreError as error:
+                    _log.warning("queue not read", extra={"code": error.code})
+                    has_more = False
+                if self._is_scrub_due and (scrub is None or scrub.done()):
+                    scrub = asyncio.create_task(self._scrub(), name="scrub")
+                    scrub.add_done_callback(lambda _: self._bell.set())
+                if not has_more:
+                    await self._wait(is_scrubbing=scrub is not None and not scrub.done())
+        finally:
+            if scrub is not None:
+                scrub.cancel()
+                await asyncio.gather(scrub, return_exceptions=True)
+
+    async def _wait(self, *, is_scrubbing: bool) -> None:
         # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes together with the bell.
         seconds: float = limits.JOB_POLL_SECONDS
-        if self._scrubbing:
+        if self._scrubbing and not is_scrubbing:
             seconds = min(seconds, max(self._scrub_at - time.monotonic(), 0))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._bell.wait()
 
     async def run_once(self) -> bool:
-        """One pass: take what may run now, do one step of everything taken; whether there is more to do at once.
+        """One pass with all that is due, a scrub included; whether there is more to do at once."""
+        has_more = await self._purge()
+        if self._is_scrub_due:
+            await self._scrub()
+        return has_more
 
-        The steps go to the store together, which commits them together, and share the rows of one. What is ready to be
-        scrubbed is gathered for SCRUB_GATHER_SECONDS, since one scrub serves all of it.
+    @property
+    def _is_scrub_due(self) -> bool:
+        """What is ready is gathered for SCRUB_GATHER_SECONDS, since one scrub serves all of it."""
+        return bool(self._scrubbing) and time.monotonic() >= self._scrub_at
+
+    async def _purge(self) -> bool:
+        """Take what may run now, do one step of everything taken; whether there is more to do at once.
+
+        The steps go to the store together, which commits them together, and share the rows of one.
         """
         has_room = self._has_backlog and len(self._purging) < limits.JOBS_HELD
         if self._bell.is_set() or not self._purging or has_room or time.monotonic() >= self._scan_at:
@@ -85,8 +108,6 @@ class Worker:
             await self._take()
         rows = max(self._store.deletions.purge_rows // max(len(self._purging), 1), limits.PURGE_ROWS_MIN)
         await asyncio.gather(*(self._advance(lease, rows) for lease in list(self._purging)))
-        if self._scrubbing and time.monotonic() >= self._scrub_at:
-            await self._scrub()
         return bool(self._purging) or self._has_backlog
 
     async def _take(self) -> None:
@@ -176,12 +197,24 @@ class Worker:
     async def _scrub(self) -> None:
         """Scrub once for all that waits for it, and end each with its receipt."""
         leases, self._scrubbing = self._scrubbing, []
+        keeping = asyncio.create_task(self._keep(leases), name="leases of a scrub")
         try:
             bytes_state = await self._store.scrub()
         except Exception as error:  # noqa: BLE001  as above
             await asyncio.gather(*(self._give_up(lease, error) for lease in leases))
             return
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
         await asyncio.gather(*(self._complete(lease, bytes_state) for lease in leases))
+
+    async def _keep(self, leases: list[Lease]) -> None:
+        """Extend leases until cancelled: a step of what is only to be scrubbed does nothing else."""
+        while True:
+            await asyncio.sleep(limits.JOB_HEARTBEAT_SECONDS)
+            for lease in leases:
+                with suppress(StoreError, NotFound):  # lost, or not to be had now: its end will tell
+                    await self._store.deletions.step(lease, self._node, 0, limits.JOB_LEASE_SECONDS)
 
     async def _complete(self, lease: Lease, bytes_state: str) -> None:
         try:
