@@ -68,6 +68,11 @@ class Settings:
     log_level: str = "info"
     forwarded_allow_ips: tuple[str, ...] = ()
 
+    @property
+    def imports_dir(self) -> Path:
+        """Where files wait until they are imported: servers and workers of one data directory share it."""
+        return self.data_dir / "imports"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Address:

@@ -210,7 +210,7 @@ class SearchContract:
     async def test_what_too_many_have_is_found_by_reading_back(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(limits, "SEARCH_HITS", 5)
+        monkeypatch.setattr(limits, "INDEX_HITS", 5)
         monkeypatch.setattr(limits, "HONCHO_SEARCH_CANDIDATES", 3)
         tenant = await new_tenant(store)
         _, chat = await new_single(store, tenant, "s")

@@ -3,11 +3,15 @@
 One process is warmed, and forked for every kill point: it never opens a database itself. The fork of a point makes a
 copy of the world, forks once more for the process that deletes and is killed before or after a statement or a file
 operation, and then is the second process that opens the same directory, looks, and works on to the end.
+
+Most kills leave what another has left: the transaction that one of them cut off is not there. What such a directory
+holds is compared, the database checked, and only the first of them gone on with to the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import os
 import shutil
@@ -36,19 +40,28 @@ from tests.crash.deletion_stage import (
     rehearse,
     shorten,
 )
-from tests.crash.deletion_world import make_world, view_of
+from tests.crash.deletion_view import view_of
+from tests.crash.deletion_world import make_world
 
 AT_ONCE = 2
+STATES = "states"
 FILE_OPERATIONS = ("write", "fsync", "replace", "rename", "ftruncate", "unlink", "rmdir", "mkdir")
 _EXECUTE = apsw.Connection.execute
 
 
 class Outcome(msgspec.Struct):
-    """How many points there are, how many a process came to, and what went wrong, by point."""
+    """How many points there are, how many a process came to, and what went wrong, by point.
+
+    `states` is how many different ones the kills have left.
+    """
 
     points: int
     reached: int
     faults: dict[int, str]
+    states: int = 0
+
+    def __str__(self) -> str:
+        return f"killed at {self.reached} of {self.points} points, {self.states} states left"
 
 
 class Fault:
@@ -224,11 +237,58 @@ def try_point(folder: Path, ground: Ground, target: str, point: int, play: Play 
     if not killed and status:
         return (place / "answer").read_text(encoding="utf-8")
     try:
-        asyncio.run(play.take_over(place, ground, target))
+        if is_new_state(folder, place):
+            asyncio.run(play.take_over(place, ground, target))
     except Exception:  # noqa: BLE001  whatever it is, it is what the test wants to know
         return traceback.format_exc()
     shutil.rmtree(place)
     return "" if killed else "alive"
+
+
+def is_new_state(folder: Path, place: Path) -> bool:
+    """Whether this is the first directory to be left in its state, of all processes that ask about the same folder."""
+    digest = hashlib.sha256(repr(state_of(place)).encode()).hexdigest()
+    (folder / STATES).mkdir(exist_ok=True)
+    try:
+        (folder / STATES / digest).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def state_of(place: Path) -> list[Any]:
+    """What a directory holds, but for ids and moments, which are others each time.
+
+    Of each column of each table, those of the index among them, how many rows have a value in it, and the sum of what
+    is a number; of each file beside the database, how many lines it has and whether the last is whole.
+    """
+    connection = apsw.Connection(str(place / "data" / "antiphon.db"))
+    connection.set_busy_timeout(PATIENCE_SECONDS * 1000)
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+    found: list[Any] = []
+    for (table,) in list(connection.execute(tables)):
+        columns = list(connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')"))
+        told = ", ".join(_told(*column) for column in columns)
+        found.append((table, *connection.execute(f'SELECT count(*), {told} FROM "{table}"')))
+    assert list(connection.execute("PRAGMA quick_check")) == [("ok",)]
+    connection.close()
+    return found + lines_beside(place)
+
+
+def lines_beside(place: Path) -> list[tuple[str, str, int, bool]]:
+    """Of each file beside the database in which of the directories it is, of what kind, and what it has of lines."""
+    found = []
+    for file in place.rglob("*"):
+        if file.is_file() and not file.name.startswith("antiphon.db"):
+            content = file.read_bytes()
+            lines = content.count(b"\n"), content[-1:] == b"\n"
+            found.append((file.relative_to(place).parts[0], file.suffix, *lines))
+    return sorted(found)
+
+
+def _told(column: str, kind: str) -> str:
+    is_moment = column.endswith(("_at", "_until", "run_after"))
+    return f'total("{column}")' if kind == "INTEGER" and not is_moment else f'count("{column}")'
 
 
 class Pauses(Fault):
@@ -292,6 +352,7 @@ def try_points(trial: Trial, folder: Path, ground: Ground, target: str, names: l
                 os._exit(0)
             running[child] = point
         if not running:
+            outcome.states = len(list((folder / STATES).glob("*")))
             return outcome
         point = running.pop(os.wait()[0])
         found = (folder / f"found-{point}").read_text(encoding="utf-8")

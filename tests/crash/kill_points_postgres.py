@@ -2,8 +2,8 @@
 
 As in `kill_points`, one process is warmed, never connects itself, and is forked for whoever does. All points share a
 database, and each has a tenant of its own, which is the rehearsed one under another id. First all are killed, each at
-its point; then two processes, each at home in one directory after the other, look at what they left and go on. What was
-left is looked at in full once for each state that the database was found in: most kills leave one that others left.
+its point; then two processes, each at home in one directory after the other, look at what they left and go on, once for
+each state that was left: most kills leave one that others left.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from tests.crash.deletion_stage import (
     rehearse,
     shorten,
 )
-from tests.crash.deletion_world import View, World, make_world, view_of
-from tests.crash.kill_points import AT_ONCE, Fault, Outcome, fork, in_child
+from tests.crash.deletion_view import View, view_of
+from tests.crash.deletion_world import World, make_world
+from tests.crash.kill_points import AT_ONCE, Fault, Outcome, fork, in_child, lines_beside
 
 STEP_ROWS = 24
 """Steps that are longer than those of SQLite: there are enough of them, and a kill costs more here."""
@@ -124,7 +125,7 @@ def stage_of(folder: Path, store: PostgresStore, ground: Ground) -> Stage:
 
 
 class Looks:
-    """Views of worlds, taken once for each state of one: tenants of which all tables say the same look the same.
+    """What states worlds are in, and views of them: tenants of which all tables say the same look the same.
 
     What they say is, for each column, how many rows have a value in it, and the sum of what is a number.
     """
@@ -145,9 +146,13 @@ class Looks:
         ]
         return cls(connection, f"SELECT {', '.join(parts)}")
 
+    async def state_of(self, world: World) -> tuple[Any, ...]:
+        """What all tables say of a world."""
+        return tuple(await self.connection.fetchrow(self._census, world.tenant_id.hex()))
+
     async def look(self, store: Store, world: World) -> View:
         """All that can be read of a world."""
-        state = tuple(await self.connection.fetchrow(self._census, world.tenant_id.hex()))
+        state = await self.state_of(world)
         if state not in self._seen:
             self._seen[state] = world, await view_of(store, world)
             return self._seen[state][1]
@@ -274,6 +279,16 @@ async def take_over(url: str, folder: Path, copies: dict[int, Ground], target: s
     return found
 
 
+async def firsts_of(url: str, folder: Path, copies: dict[int, Ground]) -> list[int]:
+    """The points of the first of the worlds that were left in each state."""
+    looks, firsts = await Looks.begin(url), dict[str, int]()
+    for point, ground in copies.items():
+        state = await looks.state_of(ground.world), lines_beside(folder / f"point-{point}")
+        firsts.setdefault(repr(state), point)
+    await looks.connection.close()
+    return list(firsts.values())
+
+
 async def let_leases_run_out(url: str, *, is_after_death: bool = True) -> None:
     """As if all leases had; those of the dead once the server has noticed their ends and finished what it was sent."""
     connection = await asyncpg.connect(url)
@@ -364,6 +379,7 @@ def main() -> None:
     url, folder, target, is_pausing = sys.argv[1], Path(sys.argv[2]), sys.argv[3], "--pause" in sys.argv
     shim = Pauses if is_pausing else Sends
     shorten(STEP_ROWS)
+    firsts: list[int] = []
     ground = answer_of(folder, lambda: prepare(url), Ground)
     ground, names = answer_of(folder, lambda: rehearsed(url, folder, ground, target, shim), tuple[Ground, list[str]])
     made = answer_of(folder, lambda: copies_of(url, folder, ground, len(names)), list[Ground])
@@ -373,10 +389,11 @@ def main() -> None:
     else:
         reached, found = kill_all(url, folder, copies, target)
         answer_of(folder, lambda: let_leases_run_out(url), None)
-        found |= take_over_all(url, folder, copies, target)
+        firsts = answer_of(folder, lambda: firsts_of(url, folder, copies), list[int])
+        found |= take_over_all(url, folder, {point: copies[point] for point in firsts}, target)
     answer_of(folder, lambda: look_at_all(url), None)
     faults = {point: f"{names[point - 1]}: {fault}" for point, fault in found.items()}
-    sys.stdout.write(msgspec.json.encode(Outcome(len(names), reached, faults)).decode())
+    sys.stdout.write(msgspec.json.encode(Outcome(len(names), reached, faults, len(firsts))).decode())
 
 
 if __name__ == "__main__":

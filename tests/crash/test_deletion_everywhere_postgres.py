@@ -41,7 +41,7 @@ def test_a_deletion_killed_anywhere_is_whole_or_gone_and_ends(
 ) -> None:
     outcome = outcome_of(postgres_url, str(tmp_path), target)
     with capsys.disabled():
-        sys.stdout.write(f"\n{target}: killed at {outcome.reached} of {outcome.points} points\n")
+        sys.stdout.write(f"\n{target}: {outcome}\n")
     assert outcome.reached >= POINTS[target]
 
 

@@ -115,6 +115,32 @@ def test_it_goes_on_after_every_kill_and_comes_to_be_once(tmp_path: Path, more: 
     assert sound.returncode == 0, sound.stdout
 
 
+def test_a_worker_goes_on_for_a_server_that_is_away(tmp_path: Path, more: dict[str, str]) -> None:
+    data_dir = tmp_path / "data"
+    content, key = _file(), _tenant(data_dir, more)
+    with ServerProcess(data_dir, **more) as server, _http(server, key) as http:
+        answer = http.post("/antiphon/v1/imports", content=content)
+        assert answer.status_code == 202, answer.text
+        server.kill()
+    assert len([*(data_dir / "imports").iterdir()]) == 1
+    worker = subprocess.Popen(
+        [*PROGRAM, "worker"], env=environment(data_dir, **more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        ends = time.monotonic() + SECONDS
+        while [*(data_dir / "imports").iterdir()]:
+            assert worker.poll() is None
+            assert time.monotonic() < ends, "the worker leaves it"
+            time.sleep(0.05)  # between two looks at another process
+    finally:
+        worker.terminate()
+        worker.wait(SECONDS)
+    assert worker.returncode == 0
+    with ServerProcess(data_dir, **more) as server, _http(server, key) as http:
+        assert http.get(f"/antiphon/v1/imports/{answer.json()['id']}").json()["state"] == "done"
+        assert _told_by(http.get(EXPORT).text) == _told_by(content)
+
+
 def test_the_command_goes_on_too(tmp_path: Path, more: dict[str, str]) -> None:
     data_dir, file = tmp_path / "data", tmp_path / "long.jsonl"
     content = _file()

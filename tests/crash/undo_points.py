@@ -17,7 +17,8 @@ from antiphon.domain.deletions import AFTER, CHAT, DETACHED, PARTICIPANT, SESSIO
 from antiphon.domain.ids import Uid
 from antiphon.stores.sqlite.store import SqliteStore
 from tests.crash.deletion_stage import Ground, Stage, check_store, shorten, shown
-from tests.crash.deletion_world import World, view_of
+from tests.crash.deletion_view import view_of
+from tests.crash.deletion_world import World
 from tests.crash.kill_points import Fault, Play, let_leases_run_out, rehearsed, try_point, try_points
 
 ORDER = Order(AFTER, undo_seconds=3_600)

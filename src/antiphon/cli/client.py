@@ -27,6 +27,9 @@ Query = Sequence[tuple[str, str]]
 Content = Callable[[], bytes | AsyncIterator[bytes] | None]
 """Makes a body, anew for each try."""
 
+Absent = Callable[[], AntiphonError]
+"""Makes the error for what is not there: a class of them, as a rule."""
+
 _PREFIX = "/antiphon/v1"
 _TENANT = "x-tenant"
 _BUSY = frozenset({429, 503})
@@ -105,28 +108,28 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, kind: type[T], query: Query = (), absent: type[AntiphonError] = TenantNotFound) -> T:
+    async def get(self, path: str, kind: type[T], query: Query = (), absent: Absent = TenantNotFound) -> T:
         """What GET answers, as that type."""
         async with self._opened("GET", path, query, absent) as response:
             return decoded(await self._read(response), kind)
 
-    async def raw(self, path: str, absent: type[AntiphonError]) -> bytes:
+    async def raw(self, path: str, absent: Absent) -> bytes:
         """What GET answers, byte for byte."""
         async with self._opened("GET", path, (), absent) as response:
             return await self._read(response)
 
     async def post(
-        self, path: str, kind: type[T], body: Any, absent: type[AntiphonError] = TenantNotFound, tag: str | None = None
+        self, path: str, kind: type[T], body: Any, absent: Absent = TenantNotFound, tag: str | None = None
     ) -> T:
         """What POST answers; with `tag` only if the thing is still what that says."""
         headers = {"idempotency-key": str(uuid4()), **({} if tag is None else {"if-match": f'"{tag}"'})}
         return await self._write("POST", path, kind, body, absent, headers)
 
-    async def patch(self, path: str, kind: type[T], body: Any, absent: type[AntiphonError]) -> T:
+    async def patch(self, path: str, kind: type[T], body: Any, absent: Absent) -> T:
         """What PATCH answers."""
         return await self._write("PATCH", path, kind, body, absent, {})
 
-    async def delete(self, path: str, absent: type[AntiphonError]) -> None:
+    async def delete(self, path: str, absent: Absent) -> None:
         """Have something ended."""
         async with self._opened("DELETE", path, (), absent) as response:
             await self._read(response)
@@ -137,9 +140,7 @@ class Client:
         async with self._opened("POST", path, (), TenantNotFound, headers, content) as response:
             return response.status_code, decoded(await self._read(response), kind)
 
-    async def items(
-        self, path: str, query: Query = (), absent: type[AntiphonError] = TenantNotFound
-    ) -> AsyncIterator[msgspec.Raw]:
+    async def items(self, path: str, query: Query = (), absent: Absent = TenantNotFound) -> AsyncIterator[msgspec.Raw]:
         """Everything in a list, page by page, each as it stands in its page."""
         asked = [*query, ("limit", str(limits.NATIVE_PAGE_ITEMS))]
         cursor: str | None = None
@@ -151,7 +152,7 @@ class Client:
             if cursor is None:
                 return
 
-    async def stream(self, path: str, query: Query, absent: type[AntiphonError]) -> AsyncIterator[bytes]:
+    async def stream(self, path: str, query: Query, absent: Absent) -> AsyncIterator[bytes]:
         """A body of any size in pieces."""
         async with self._opened("GET", path, query, absent) as response:
             try:
@@ -161,7 +162,7 @@ class Client:
                 raise self._lost(error) from None
 
     async def _write(
-        self, method: str, path: str, kind: type[T], body: Any, absent: type[AntiphonError], headers: dict[str, str]
+        self, method: str, path: str, kind: type[T], body: Any, absent: Absent, headers: dict[str, str]
     ) -> T:
         try:
             content = msgspec.json.encode(body)
@@ -177,7 +178,7 @@ class Client:
         method: str,
         path: str,
         query: Query,
-        absent: type[AntiphonError],
+        absent: Absent,
         headers: dict[str, str] | None = None,
         content: Content = lambda: None,
     ) -> AsyncIterator[httpx2.Response]:
@@ -188,7 +189,7 @@ class Client:
                 request = self._http.build_request(method, url, params=list(query), headers=headers, content=content())
                 response = await self._http.send(request, stream=True)
             except UnicodeEncodeError:  # a word of the command line that is no text names nothing
-                raise absent from None
+                raise absent() from None
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise self._lost(error) from None
             try:
@@ -209,7 +210,7 @@ class Client:
         except httpx2.HTTPError as error:
             raise self._lost(error) from None
 
-    def _refusal(self, status: int, body: bytes, absent: type[AntiphonError]) -> AntiphonError:
+    def _refusal(self, status: int, body: bytes, absent: Absent) -> AntiphonError:
         try:
             problem = msgspec.json.decode(body, type=Problem)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -225,14 +226,14 @@ class Client:
         return Unreachable(f"the connection to {self._url} broke")
 
 
-def path_of(kind: str, thing_id: str, rest: str = "", *, absent: type[AntiphonError]) -> str:
+def path_of(kind: str, thing_id: str, rest: str = "", *, absent: Absent) -> str:
     """The path of one thing, whatever its id. Raises `absent` for what cannot be one."""
     try:
         segment = _DOTS.get(thing_id) or quote(thing_id, safe="")
     except UnicodeEncodeError:
         segment = ""
     if not segment:
-        raise absent
+        raise absent()
     return f"/{kind}/{segment}{rest}"
 
 

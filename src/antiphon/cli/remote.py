@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from antiphon.cli import answers
@@ -61,6 +62,9 @@ ABSENT: dict[str, type[AntiphonError]] = {
 """What is said for each kind of thing that is not there."""
 
 _END = re.compile(rb'(?:(?:,"end":)?\{"end":true,.*"sha256":"|End of the export: .* SHA-256 )([0-9a-f]{64})')
+_no_deletion = partial(DeletionNotFound, "There is no such deletion.")
+_no_receipt = partial(NotFound, "There is no such receipt.")
+
 _LINES = "application/x-ndjson"
 _PIECE_BYTES = 64 * 1024
 _LIVE = frozenset({"connection", "turn"})
@@ -149,8 +153,8 @@ class RemoteDesk:
 
     async def deletion(self, deletion_id: str) -> DeletionRow:
         """See the protocol."""
-        owner, path = await self._own(), path_of("deletions", deletion_id, absent=DeletionNotFound)
-        found = await self._client.get(path, answers.Deletion, absent=DeletionNotFound)
+        owner, path = await self._own(), path_of("deletions", deletion_id, absent=_no_deletion)
+        found = await self._client.get(path, answers.Deletion, absent=_no_deletion)
         return answers.deletion_row(found, owner.id)
 
     async def retry_deletion(self, deletion_id: str) -> DeletionRow:
@@ -171,7 +175,7 @@ class RemoteDesk:
 
     async def receipt(self, receipt_id: str) -> str:
         """See the protocol."""
-        return (await self._client.raw(path_of("receipts", receipt_id, absent=NotFound), NotFound)).decode()
+        return (await self._client.raw(path_of("receipts", receipt_id, absent=_no_receipt), _no_receipt)).decode()
 
     async def verify_receipts(self) -> Verdict:
         """See the protocol. What the server finds in its rows counts; so does what is found here in what it shows."""
@@ -265,8 +269,8 @@ class RemoteDesk:
         return {"kind": kind, "id": (await self._own()).id if kind == TENANT else target_id}
 
     async def _change(self, deletion_id: str, verb: str) -> DeletionRow:
-        owner, path = await self._own(), path_of("deletions", deletion_id, verb, absent=DeletionNotFound)
-        return answers.deletion_row(await self._client.post(path, answers.Deletion, {}, DeletionNotFound), owner.id)
+        owner, path = await self._own(), path_of("deletions", deletion_id, verb, absent=_no_deletion)
+        return answers.deletion_row(await self._client.post(path, answers.Deletion, {}, _no_deletion), owner.id)
 
 
 class _Check:

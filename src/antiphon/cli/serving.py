@@ -191,7 +191,7 @@ async def _open(parts: Parts, settings: Settings, stack: AsyncExitStack) -> tupl
         embedder=parts.make_embedder(settings),
         has_sandboxes=settings.sandbox == "on",
         has_sandbox_tools=settings.tools == "on",
-        imports_folder=settings.data_dir / "imports",
+        imports_folder=settings.imports_dir,
     )
     await stack.enter_async_context(instance.running())
     return instance, agent

@@ -1,4 +1,4 @@
-"""`antiphon worker`: carry deletions out, index messages and send webhooks without serving, beside servers or alone."""
+"""`antiphon worker`: deletions, the index, webhooks and imports without serving, beside servers or alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 from antiphon.cli.parts import DatabaseUrl, DataDir, parts_of
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.imports import Imports
 from antiphon.core.indexing import Indexing
 from antiphon.core.sandboxes import Sandboxes
 from antiphon.core.webhooks import Webhooks
@@ -23,7 +24,7 @@ _log = logging.getLogger("antiphon.worker")
 
 
 def worker(context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Carry out deletions, index messages and send webhooks until stopped; workers and servers share the queues."""
+    """Delete, index messages, send webhooks and import until stopped; workers and servers share the queues."""
     settings = read_settings(os.environ, {"data_dir": data_dir, "database_url": database_url})
     asyncio.run(_work(context, settings))
 
@@ -40,12 +41,14 @@ async def _work(context: typer.Context, settings: Settings) -> None:
         at_work = Worker(store, receipts, remove_files=sandboxes.remove_files)
         webhooks = Webhooks(store, parts.make_sender(settings), parts.webhook_secret(settings))
         indexing = Indexing(store, [store.search])
-        working = asyncio.create_task(_do_all(at_work.run, indexing.run, webhooks.run))
+        imports = Imports(store, settings.imports_dir)
+        working = asyncio.create_task(_do_all(at_work.run, indexing.run, webhooks.run, imports.run))
         _stop_at_signals(working)
         typer.echo("ready")
         await asyncio.wait([working])
         await at_work.release()
         await webhooks.release()
+        await imports.release()
         if not working.cancelled():
             await working
     finally:

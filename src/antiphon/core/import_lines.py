@@ -45,6 +45,7 @@ _END, _SESSION = b'{"end":true', b'{"type":"session",'
 _SMALL_INTEGER = 2**31 - 1
 _LARGE_INTEGER = 2**53
 _TELL_LINES = 1_000
+_DIGEST_BYTES = 16
 
 
 class _Line(msgspec.Struct, tag_field="type", forbid_unknown_fields=True):
@@ -183,6 +184,7 @@ class _Check:
         self._tell = tell
         self._participants: dict[tuple[str, str], ImportedMember] = {}
         self._chat_ids: dict[str, None] = {}
+        self._client_ids = _Digests()
         self._session: ImportedSession | None = None
         self._kind = ""
         self._name = ""
@@ -227,6 +229,7 @@ class _Check:
             raise fault
         if told.messages != self._messages:
             raise ImportAltered
+        self._end_chat()
         if self._session is None or not self._chat_ids:
             raise ImportRefused("the file holds no chat")
         if self._session.shape == SINGLE and len(self._chat_ids) > 1:
@@ -297,9 +300,14 @@ class _Check:
         _check(session is not None, "a chat stands after its session")
         if session is not None:
             _check((line.session.id, line.session.shape) == (session.id, session.shape), "it is of another session")
+        self._end_chat()
         self._chat_ids[line.id] = None
         self._last_seq = 0
         self._know_speaker(line.participant)
+
+    def _end_chat(self) -> None:
+        are_unique, self._client_ids = self._client_ids.are_unique(), _Digests()
+        _check(are_unique, "two messages of the chat that ends here have one client_id")
 
     def _take_message(self, line: _Message) -> None:
         _check(bool(self._chat_ids), "a message stands after its chat")
@@ -311,6 +319,8 @@ class _Check:
         size = len(draft.text) + len(draft.parts or "") + len(draft.metadata)
         _check(size <= limits.IMPORT_CHARACTERS, "it is too long")
         texts.check_text(draft.text, "text", limits.IMPORT_CHARACTERS)
+        if line.client_id is not None:
+            self._client_ids.add(line.client_id)
         self._last_seq = line.seq
         self._messages += 1
         self._know_speaker(line.participant)
@@ -331,6 +341,27 @@ class _Check:
 def _check(is_so: bool, words: str) -> None:
     if not is_so:
         raise ImportRefused(words)
+
+
+class _Digests:
+    """Texts of which only the digests are kept, sixteen bytes each: a chat may have millions."""
+
+    def __init__(self) -> None:
+        self._sorted = [bytearray() for _ in range(256)]
+
+    def add(self, text: str) -> None:
+        """Take one more."""
+        digest = hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+        self._sorted[digest[0]] += digest
+
+    def are_unique(self) -> bool:
+        """Whether no text was added twice."""
+        return all(_are_unique(digests) for digests in self._sorted)
+
+
+def _are_unique(digests: bytearray) -> bool:
+    places = range(0, len(digests), _DIGEST_BYTES)
+    return len({bytes(digests[place : place + _DIGEST_BYTES]) for place in places}) == len(places)
 
 
 def _check_depth(raw: bytes) -> None:

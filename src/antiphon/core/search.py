@@ -57,16 +57,26 @@ def _words(query: str) -> list[str]:
     return words[: limits.HONCHO_SEARCH_WORDS] if " ".join(words) == " ".join(query.split()) else []
 
 
+def has_meaning(query: str) -> bool:
+    """Whether there is a word in it without a digit: ids, numbers and signs mean this one, and nothing that is like it.
+
+    To a model they all mean much the same, so that any of them would be near any other.
+    """
+    return any(any(map(str.isalpha, word)) and not any(map(str.isdigit, word)) for word in query.split())
+
+
 async def search_messages(
     store: Store, embeddings: Embeddings, tenant_id: Uid, tenant_name: str, query: str, wanted: Filter, limit: int
 ) -> list[tuple[str, Message]]:
     """The messages of `single` sessions that fit best, each with the public id of its session.
 
     Without embeddings those of `search_texts`; with them what means nearly the same is found too, and the best are
-    those of both rankings together (`core.fusion`).
+    those of both rankings together (`core.fusion`). What has no meaning is only looked for as it stands.
     """
     said = await search_texts(store, tenant_id, tenant_name, query, wanted)
-    near = await embeddings.messages(tenant_id, tenant_name, wanted, storable(query).strip(), limits.VECTOR_HITS)
+    near: list[tuple[str, Message]] = []
+    if has_meaning(query):
+        near = await embeddings.messages(tenant_id, tenant_name, wanted, storable(query).strip(), limits.VECTOR_HITS)
     hits = {hit[1].id: hit for hit in (*near, *said)}
     best = fuse([[hit[1].id for hit in said], [hit[1].id for hit in near]])
     return [hits[key] for key in best[:limit]]

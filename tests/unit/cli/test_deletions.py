@@ -203,6 +203,7 @@ def test_what_is_live_is_told_with_a_way_out(data_dir: Path) -> None:
         (["session", "s", "--tenant", "acme"], 2, "--yes is needed"),
         (["session", "s", "--tenant", "acme", "--json"], 2, "--yes is needed"),
         (["session", "s", "--yes"], 2, "--tenant says whose it is"),
+        (["tenant", "acme", "--tenant", "acme", "--yes"], 2, "without --tenant"),
         (["message", "s", "--tenant", "acme", "--yes"], 2, "chat, session, participant or tenant"),
         (["session", "s", "--tenant", "acme", "--yes", "--mode", "force"], 2, "refuse, cancel or after"),
         (["session"], 2, "ID"),
@@ -295,6 +296,21 @@ def _deletion(state: str, removed: int, total: int) -> DeletionRow:
 )
 def test_the_bar_is_full_only_at_the_end(state: str, removed: int, total: int, line: str) -> None:
     assert bar(_deletion(state, removed, total)) == line
+
+
+def test_chats_are_listed_by_what_they_belong_to(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAGE_ITEMS", 2)
+    for number in range(5):
+        fill(data_dir, f"s{number}", "x", "y")
+    found = ask("chats", "list", "--tenant", "acme")["items"]
+    assert [item["session"] for item in found] == ["s4", "s3", "s2", "s1", "s0"]
+    assert {(item["participant"], item["messages"], item["connections"]) for item in found} == {("ann", 2, 0)}
+    assert ask("chats", "list", "--tenant", "acme", "--limit", "3")["items"] == found[:3]
+    assert ask("chats", "list", "--tenant", "acme", "--session", "s3", "--participant", "ann")["items"] == [found[1]]
+    assert ask("chats", "list", "--tenant", "acme", "--participant", "bob") == {"items": []}
+    assert ask("chats", "show", found[0]["id"], "--tenant", "acme") == found[0]
+    assert invoke("chats", "list", "--tenant", "acme", "--session", "nowhere").exit_code == 1
+    assert invoke("chats", "list").exit_code == 2
 
 
 # The doctor

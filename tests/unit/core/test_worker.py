@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -442,3 +443,50 @@ async def test_rows_go_while_others_are_scrubbed(
         gate.set()
         await wait_for(watched, slow, late)
     assert (await now(watched, slow)).attempts == 0
+
+
+async def test_a_scrub_rests_and_what_is_gathered_meanwhile_stays_held(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "JOB_HEARTBEAT_SECONDS", 0.01)
+    _, (first,) = await new_scrubs(watched, 1)
+    async with working(watched, receipts) as worker:
+        await wait_for(watched, first)
+        worker._rests_until = float("inf")
+        _, later = await new_scrubs(watched, 2)
+        worker.wake()
+
+        async def are_held() -> bool:
+            return watched.count("deletions.step") >= 6
+
+        await until(are_held, "the leases of both were renewed again and again")
+        assert (watched.count("scrub"), len(worker._scrubbing)) == (1, 2)
+        worker._rests_until = 0.0
+        await wait_for(watched, *later)
+    assert watched.count("scrub") == 2
+
+
+async def test_nobody_rests_when_no_more_can_be_gathered(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SCRUBS_AT_ONCE", 2)
+    _, jobs = await new_scrubs(watched, 2)
+    async with working(watched, receipts) as worker:
+        worker._rests_until = float("inf")
+        await wait_for(watched, *jobs)
+
+
+async def test_a_scrub_is_followed_by_a_rest(watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+
+    async def take_time() -> None:
+        nonlocal clock
+        clock += 3
+
+    watched.before["scrub"] = take_time
+    worker = Worker(watched, receipts)
+    await new_scrubs(watched, 1)
+    await worker._take()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock))
+    await worker._scrub()
+    assert worker._rests_until == 103 + limits.SCRUB_REST * 3

@@ -26,7 +26,8 @@ from antiphon.stores.postgres.store import PostgresStore
 from antiphon.stores.sqlite.database import FILE_NAME
 from antiphon.stores.sqlite.moving import open_source
 from antiphon.stores.sqlite.store import SqliteStore
-from tests.crash.deletion_world import World, make_world, view_of
+from tests.crash.deletion_view import view_of
+from tests.crash.deletion_world import World, make_world
 from tests.postgres_server import EMPTY, PostgresServer, postgres_server
 
 __all__ = ["postgres_server"]

@@ -56,6 +56,14 @@ async def test_each_search_finds_what_means_the_same(said: Caller) -> None:
     assert await found(said, "", "which drink?", limit=1) == [SAID[0]]
 
 
+@pytest.mark.parametrize("query", ["room-101", "4711 r2d2", "🐈 !", "42"])
+async def test_an_id_is_looked_for_as_it_stands(said: Caller, embedder: ScriptedEmbedder, query: str) -> None:
+    asked = len(embedder.texts)
+    assert await found(said, "", query) == []
+    assert len(embedder.texts) == asked
+    assert await found(said, "", f"pet {query}") == [SAID[2]]
+
+
 async def test_what_says_it_and_means_it_goes_first(said: Caller) -> None:
     assert await found(said, "", "beverage") == [SAID[3], SAID[0]]
     assert await found(said, "", "") == list(SAID[::-1]), "an empty query means nothing and finds everything"

@@ -276,11 +276,12 @@ async def test_a_plan_of_several_holds_for_all_or_nothing_goes(
     assert [result["status"] for result in body["results"]] == [202, 202]
 
 
-@pytest.mark.parametrize("count", [0, limits.DELETION_TARGETS + 1])
+@pytest.mark.parametrize(("count", "code"), [(0, "invalid_input"), (limits.DELETION_TARGETS + 1, "too_many_targets")])
 @pytest.mark.parametrize("path", ["/deletions", "/deletions/plan"])
-async def test_none_and_too_many(ours: Caller, path: str, count: int) -> None:
-    body = problem(await ours.ask("POST", path, json={"targets": [aim("x")] * count}), 400, "invalid_input")
+async def test_none_and_too_many(ours: Caller, chat: str, path: str, count: int, code: str) -> None:
+    body = problem(await ours.ask("POST", path, json={"targets": [aim(chat)] * count}), 400, code)
     assert [error["field"] for error in body["errors"]] == ["targets"]
+    assert await is_there(ours, chat)
 
 
 # Looking, and trying again
@@ -310,7 +311,7 @@ async def test_they_are_listed_by_state_and_age(
     assert (await listed(overdue="true"))[0] == newest_first
     assert good(await ours.ask("GET", f"/deletions/{newest_first[0]}"))["overdue"] is True
     for other in ({"state": "done"}, {"overdue": "true"}, {}):
-        problem(await ours.ask("GET", "/deletions", params={**other, "cursor": cursor}), 400, "invalid_input")
+        problem(await ours.ask("GET", "/deletions", params={**other, "cursor": cursor}), 400, "invalid_cursor")
 
 
 async def test_one_that_cannot_go_on_says_why_and_is_tried_again(
@@ -387,7 +388,8 @@ async def test_a_parameter_that_there_is_not_deletes_nothing(ours: Caller, chat:
     [{"state": "failed"}, {"state": ""}, {"overdue": "yes"}, {"limit": "0"}, {"limit": "201"}, {"cursor": "x"}],
 )
 async def test_a_list_that_there_is_not(ours: Caller, params: dict[str, str]) -> None:
-    problem(await ours.ask("GET", "/deletions", params=params), 400, "invalid_input")
+    code = "invalid_cursor" if "cursor" in params else "invalid_input"
+    problem(await ours.ask("GET", "/deletions", params=params), 400, code)
 
 
 async def test_a_parameter_of_no_list(ours: Caller) -> None:

@@ -146,7 +146,7 @@ async def test_keys_come_in_pages_whose_cursors_are_of_one_list(ours: Caller, ca
     cursor = good(await ours.ask("GET", f"{PATH}?limit=1"))["next"]
     theirs = await caller("t2")
     for key, text in ((theirs, cursor), (ours, cursor[:-4] + "AAAA"), (ours, "x"), (ours, "é"), (ours, "")):
-        refused = problem(await key.ask("GET", PATH, params={"cursor": text}), 400, "invalid_input")
+        refused = problem(await key.ask("GET", PATH, params={"cursor": text}), 400, "invalid_cursor")
         assert [error["field"] for error in refused["errors"]] == ["cursor"]
     for limit in ("0", "201", "x", "-1", "1.5", ""):
         refused = problem(await ours.ask("GET", PATH, params={"limit": limit}), 400, "invalid_input")

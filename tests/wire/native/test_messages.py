@@ -127,9 +127,9 @@ async def test_messages_are_read_from_either_end(ours: Caller, chat: str, pages:
         back = await pages(ours, f"{path_of(chat)}?order=desc&limit={limit}")
         assert back == forth[::-1]
     cursor = good(await ours.ask("GET", f"{path_of(chat)}?limit=2"))["next"]
-    problem(await ours.ask("GET", f"{path_of(chat)}?order=desc&cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"{path_of(chat)}?order=desc&cursor={cursor}"), 400, "invalid_cursor")
     other = good(await ours.ask("POST", "/chats", json={}), 201)["id"]
-    problem(await ours.ask("GET", f"{path_of(other)}?cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"{path_of(other)}?cursor={cursor}"), 400, "invalid_cursor")
     problem(await ours.ask("GET", f"{path_of(chat)}?order=up"), 400, "invalid_input")
     await said(ours, chat, {"text": "6"})
     rest = good(await ours.ask("GET", f"{path_of(chat)}?limit=9&cursor={cursor}"))
@@ -157,6 +157,21 @@ async def test_a_key_speaks_as_it_may(ours: Caller, chat: str, caller: MakeCalle
         problem(await key.ask("POST", path_of(chat), json={"messages": [GOOD]}), 404, "not_found")
         problem(await key.ask("GET", path_of(chat)), 404, "not_found")
     assert await texts(ours, chat) == ["hi"]
+
+
+async def test_a_person_is_never_the_agent(ours: Caller, caller: MakeCaller) -> None:
+    """In a chat that the agent owns, what a person says is said by somebody else: a message, and one with a turn."""
+    made = good(await ours.ask("POST", "/chats", json={}), 201)
+    assert made["participant"] == "assistant"
+    (stored,) = await said(ours, made["id"], {"text": "hi"})
+    assert (stored["role"], stored["participant"]) == ("user", "user")
+    await ours.start(made["id"], "and more")
+    await ours.events(made["id"])
+    told = good(await ours.ask("GET", path_of(made["id"])))["items"]
+    assert [(one["role"], one["participant"]) for one in told[1:]] == [("user", "user"), ("assistant", "assistant")]
+    ann = await caller("t1", "ann", "tenant")
+    (stored,) = await said(ann, made["id"], {"text": "me too"})
+    assert stored["participant"] == "ann"
 
 
 async def test_every_dialect_shows_them_with_their_roles(caller: MakeCaller, http: httpx.AsyncClient) -> None:

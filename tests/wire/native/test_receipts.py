@@ -103,4 +103,5 @@ async def test_what_is_no_receipt_is_not_found(ours: Caller, name: str) -> None:
     "params", [{"after": "x"}, {"after": "-1"}, {"after": ""}, {"limit": "0"}, {"limit": "201"}, {"cursor": "x"}]
 )
 async def test_a_list_that_there_is_not(ours: Caller, params: dict[str, str]) -> None:
-    problem(await ours.ask("GET", "/receipts", params=params), 400, "invalid_input")
+    code = "invalid_cursor" if "cursor" in params else "invalid_input"
+    problem(await ours.ask("GET", "/receipts", params=params), 400, code)

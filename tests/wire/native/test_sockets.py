@@ -217,7 +217,7 @@ async def test_it_listens_to_little(ours: Caller, chat: str, open_socket: Open) 
     await frames_of_a_turn(socket)
     for _ in range(limits.SOCKET_FRAMES_PER_SECOND + 1):
         await socket.send("again")
-    assert await close_of(socket) == (1008, "rate_limit_exceeded")
+    assert await close_of(socket) == (1008, "rate_limited")
 
 
 async def test_the_server_goes_down(

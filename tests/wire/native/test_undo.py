@@ -66,11 +66,22 @@ async def test_what_stands_in_the_way(ours: Caller, instance: Instance) -> None:
     assert good(await ours.ask("GET", f"/deletions/{of_session['id']}"))["state"] == "detached"
 
 
+async def test_what_waits_is_called_off(ours: Caller, instance: Instance, chat: str) -> None:
+    """Without a window, too: nothing has been deleted yet."""
+    socket = await connect(instance, chat)
+    made = await order(ours, aim(chat), mode=AFTER)
+    assert (made["state"], made["undo_until"]) == ("waiting", None)
+    undone = good(await ours.ask("POST", f"/deletions/{made['id']}/undo"))
+    assert (undone["state"], undone["receipt"]) == ("undone", None)
+    problem(await ours.ask("POST", f"/deletions/{made['id']}/undo"), 410, "too_late")
+    await instance.store.connections.close(await tenant_id(instance), socket)
+    assert await is_there(ours, chat)
+    assert good(await ours.ask("GET", f"/deletions/{made['id']}")) == undone
+
+
 async def test_what_waited_can_be_undone(ours: Caller, instance: Instance, chat_in_window: str) -> None:
     socket = await connect(instance, chat_in_window)
     made = await order(ours, aim(chat_in_window), mode=AFTER)
-    assert (made["state"], made["undo_until"]) == ("waiting", None)
-    problem(await ours.ask("POST", f"/deletions/{made['id']}/undo"), 410, "too_late")
     await instance.store.connections.close(await tenant_id(instance), socket)
     detached = await watch(ours, made, until="undo_until")
     assert detached["state"] == "detached"

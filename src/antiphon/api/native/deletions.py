@@ -10,7 +10,7 @@ import msgspec
 from antiphon.api.http import Reply, Request, StreamReply, json_reply
 from antiphon.api.native.bodies import read_body
 from antiphon.api.native.chats import view_chats
-from antiphon.api.native.errors import TargetBusy, problem_of, refusals
+from antiphon.api.native.errors import TargetBusy, TooManyTargets, problem_of, refusals
 from antiphon.api.native.export import DELETING_ANSWER, DELETING_FORMS, Exports, as_surveyed
 from antiphon.api.native.queries import (
     PAGE,
@@ -390,8 +390,10 @@ def _targets_of(body: NewPlan | NewDeletion) -> Sequence[Target]:
     if body.target is not None:
         return [body.target]
     targets = body.targets or []
-    if not 0 < len(targets) <= limits.DELETION_TARGETS:
-        raise InvalidInput(f"1 to {limits.DELETION_TARGETS} targets at a time", field="targets")
+    if not targets:
+        raise InvalidInput("there is at least one target", field="targets")
+    if len(targets) > limits.DELETION_TARGETS:
+        raise TooManyTargets(f"at most {limits.DELETION_TARGETS} targets at a time", field="targets")
     return targets
 
 

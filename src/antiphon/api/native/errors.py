@@ -32,6 +32,18 @@ class UnknownField(InvalidInput):
     code = "unknown_field"
 
 
+class InvalidCursor(InvalidInput):
+    """The cursor is not of this list: of another tenant, with other filters, or made up."""
+
+    code = "invalid_cursor"
+
+
+class TooManyTargets(InvalidInput):
+    """A request names more targets than one may."""
+
+    code = "too_many_targets"
+
+
 class TargetBusy(Conflict):
     """Something stands in the way of the deletion.
 
@@ -67,6 +79,8 @@ ROWS: dict[str, Row] = {
     "internal_fault": _FAULT,
     "invalid_input": _INVALID,
     "unknown_field": _INVALID._replace(code="unknown_field", title="The request has a field that is not known"),
+    "invalid_cursor": _INVALID._replace(code="invalid_cursor", title="The cursor is not of this list"),
+    "too_many_targets": _INVALID._replace(code="too_many_targets", title="There are too many targets"),
     "malformed_body": _INVALID._replace(code="malformed_body", title="The body is not JSON in UTF-8"),
     "import_refused": _INVALID._replace(code="import_refused", title="A line of the file breaks a rule"),
     "import_foreign": _INVALID._replace(code="import_foreign", title="The file is not an export in JSON lines"),

@@ -21,7 +21,7 @@ from antiphon.api.native.queries import (
     read_limit,
     read_sequence_cursor,
 )
-from antiphon.api.native.reach import Reach, may_speak_as
+from antiphon.api.native.reach import Reach, default_speaker, may_speak_as
 from antiphon.api.native.wire import NewMessage, show_time
 from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
@@ -156,9 +156,9 @@ def _check_client_ids(said: Sequence[SaidMessage]) -> None:
 
 
 def _draft(principal: Principal, chat: Chat, message: SaidMessage, at: str) -> Draft:
-    """The message as it is to be stored, said by whom it names, else by the agent or by the key's participant."""
+    """The message as it is to be stored, said by whom it names, else by the agent or as `default_speaker`."""
     text, parts = check_message(message, at)
-    default = principal.agent_name if message.role == ASSISTANT else principal.participant_name or chat.owner_name
+    default = principal.agent_name if message.role == ASSISTANT else default_speaker(principal, chat)
     author = message.participant or default
     if not may_speak_as(principal, author):
         raise AccessDenied

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from antiphon.api.http import Request, encode
-from antiphon.api.native.errors import UnknownField
+from antiphon.api.native.errors import InvalidCursor, UnknownField
 from antiphon.api.routing import Query
 from antiphon.domain import limits
 from antiphon.domain.errors import InvalidInput
@@ -77,7 +77,7 @@ def list_name(kind: str, tenant_id: Uid, *filters: str | bool | None) -> bytes:
 def read_cursor(of_list: bytes, request: Request, place_bytes: int = UID_BYTES) -> bytes | None:
     """Where the page before ended, as it was put into the cursor; None for the first one.
 
-    Raises InvalidInput for a cursor of another list: of another tenant, or with other filters.
+    Raises InvalidCursor for one of another list: of another tenant, or with other filters.
     """
     text = request.query.get("cursor")
     if text is None:
@@ -87,7 +87,7 @@ def read_cursor(of_list: bytes, request: Request, place_bytes: int = UID_BYTES) 
     except ValueError:
         place = b""
     if len(place) != place_bytes or text != _make_cursor(of_list, place):
-        raise InvalidInput("the cursor is of another list", field="cursor")
+        raise InvalidCursor("the cursor is of another list", field="cursor")
     return place
 
 
@@ -96,7 +96,7 @@ def read_sequence_cursor(of_list: bytes, request: Request) -> int | None:
     place = read_cursor(of_list, request, SEQUENCE_BYTES)
     number = None if place is None else int.from_bytes(place, "big")
     if number is not None and number >= 10**limits.QUERY_NUMBER_DIGITS:
-        raise InvalidInput("the cursor is of another list", field="cursor")
+        raise InvalidCursor("the cursor is of another list", field="cursor")
     return number
 
 

@@ -20,6 +20,7 @@ from antiphon.domain.errors import (
 )
 from antiphon.domain.ids import Uid, parse_uuid, text_of
 from antiphon.domain.keys import ADMIN, PARTICIPANT, TENANT, Principal
+from antiphon.domain.participants import DEFAULT_USER_NAME
 from antiphon.domain.sessions import Session
 from antiphon.domain.turns import RUNNING, Turn
 
@@ -203,6 +204,12 @@ class Reach:
         if principal.participant_id is None or session.owner_id == principal.participant_id:
             return principal.participant_id is not None
         return await self._instance.sessions.is_member(principal.tenant_id, session, principal.participant_id)
+
+
+def default_speaker(principal: Principal, chat: Chat) -> str:
+    """Who says what names nobody: the key's participant, else the chat's owner, and `user` where that is the agent."""
+    owner = DEFAULT_USER_NAME if chat.owner_name == principal.agent_name else chat.owner_name
+    return principal.participant_name or owner
 
 
 def may_speak_as(principal: Principal, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import check_message, check_metadata, read_body
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.reach import Reach, may_speak_as
+from antiphon.api.native.reach import Reach, default_speaker, may_speak_as
 from antiphon.api.native.wire import NewMessage, NewTurn, Stopped, Turn, parse_turn_id, show_turn
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
@@ -90,9 +90,9 @@ def _check_model(name: str) -> str:
 
 
 def _draft(principal: Principal, chat: Chat, message: NewMessage) -> Draft:
-    """The message that asks, said by whom it names, else by the key's participant, else by the chat's owner."""
+    """The message that asks, said by whom it names, else as `default_speaker`."""
     text, parts = check_message(message)
-    author = message.participant or principal.participant_name or chat.owner_name
+    author = message.participant or default_speaker(principal, chat)
     if not may_speak_as(principal, author):
         raise AccessDenied
     return Draft(

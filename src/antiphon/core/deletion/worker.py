@@ -2,6 +2,9 @@
 
 A job is held by a lease, extended by each step; whoever finds it over goes on. What fails is tried again after a
 growing, capped delay, for ever: a deletion may be late, and says why, but it is never given up.
+
+A scrub may take long, and serves many deletions. So it goes on beside the steps, and then rests SCRUB_REST times as
+long as it took: it has a fifth of the time at most, however much is deleted.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ class Worker:
         self._known: set[Uid] = set()
         self._purging: list[Lease] = []
         self._scrubbing: list[Lease] = []
+        self._in_scrub: list[Lease] = []
+        self._rests_until = 0.0
         self._has_backlog = False  # whether there was more to take than may be held
         self._failures: dict[Uid, int] = {}
 
@@ -66,7 +71,7 @@ class Worker:
                     _log.warning("queue not read", extra={"code": error.code})
                     has_more = False
                 if self._is_scrub_due and (scrub is None or scrub.done()):
-                    scrub = asyncio.create_task(self._scrub(), name="scrub")
+                    scrub = asyncio.create_task(self._scrub_in_turn(), name="scrub")
                     scrub.add_done_callback(lambda _: self._bell.set())
                 if not has_more:
                     await self._wait(is_scrubbing=scrub is not None and not scrub.done())
@@ -194,25 +199,38 @@ class Worker:
         count = await self._remove_files(lease.tenant_id, session_key, place)
         await self._store.deletions.clear_files(lease, self._node, session_key, count)
 
+    async def _scrub_in_turn(self) -> None:
+        """Scrub, after the rest that the last scrub asks for: while there is room to gather more."""
+        keeping = asyncio.create_task(self._keep(), name="leases of a scrub")
+        try:
+            while time.monotonic() < self._rests_until and not self._has_enough_to_scrub:
+                await asyncio.sleep(limits.SCRUB_GATHER_SECONDS)
+            await self._scrub()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
     async def _scrub(self) -> None:
         """Scrub once for all that waits for it, and end each with its receipt."""
-        leases, self._scrubbing = self._scrubbing, []
-        keeping = asyncio.create_task(self._keep(leases), name="leases of a scrub")
+        leases = self._in_scrub = self._scrubbing
+        self._scrubbing = []
+        begun = time.monotonic()
         try:
             bytes_state = await self._store.scrub()
         except Exception as error:  # noqa: BLE001  as above
             await asyncio.gather(*(self._give_up(lease, error) for lease in leases))
             return
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            self._in_scrub = []
+        now = time.monotonic()
+        self._rests_until = now + limits.SCRUB_REST * (now - begun)
         await asyncio.gather(*(self._complete(lease, bytes_state) for lease in leases))
 
-    async def _keep(self, leases: list[Lease]) -> None:
+    async def _keep(self) -> None:
         """Extend leases until cancelled: a step of what is only to be scrubbed does nothing else."""
         while True:
             await asyncio.sleep(limits.JOB_HEARTBEAT_SECONDS)
-            for lease in leases:
+            for lease in (*self._in_scrub, *self._scrubbing):
                 with suppress(StoreError, NotFound):  # lost, or not to be had now: its end will tell
                     await self._store.deletions.step(lease, self._node, 0, limits.JOB_LEASE_SECONDS)
 

@@ -16,8 +16,9 @@ class IdempotencyStore(Protocol):
     ) -> KeptAnswer | None:
         """Take a digest for a request; None when it is the holder's now, else what stands there.
 
-        Of all who try, one at most is told None. What does not count any more is taken over: a claim whose lease is
-        over, an answer that is too old, and one whose subject is not there. Raises TenantNotFound.
+        Of all who try, one at most is told None. What does not count any more is taken over: an answer that is too old,
+        or whose subject is not there, and a claim whose lease is over: by the same request at once, by another one when
+        an answer would be too old. Raises TenantNotFound.
         """
         ...
 

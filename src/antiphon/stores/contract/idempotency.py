@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon.core.ports import Store
+from antiphon.domain import limits
 from antiphon.domain.deletions import Order
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.idempotency import KeptAnswer, Subject
@@ -78,6 +79,14 @@ class IdempotencyContract:
         assert await begin(store, tenant) == KeptAnswer(REQUEST, None), "the dead one took it from the heir"
         assert await store.idempotency.keep(tenant, DIGEST, heir, ANSWER, Subject(), LONG_LEASE_SECONDS) is True
 
+    async def test_a_dead_claim_is_for_the_same_request_alone(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        assert await begin(store, tenant, lease_seconds=NO_TIME) is None
+        other = {"request": b"x" * 32, "lease_seconds": -limits.IDEMPOTENCY_SECONDS}
+        assert await begin(store, tenant, new_uid7(), **other) == KeptAnswer(REQUEST, None)
+        assert await begin(store, tenant, new_uid7(), lease_seconds=-limits.IDEMPOTENCY_SECONDS) is None
+        assert await begin(store, tenant, new_uid7(), **other) is None, "it lasts longer than an answer"
+
     async def test_a_renewed_claim_stays(self, store: Store) -> None:
         tenant = await new_tenant(store)
         assert await begin(store, tenant) is None
@@ -105,12 +114,15 @@ class IdempotencyContract:
         for number in range(3):
             assert await begin(store, tenant, digest=bytes([number]) * 32) is None
             await store.idempotency.keep(tenant, bytes([number]) * 32, HOLDER, ANSWER, Subject(), NO_TIME)
-        assert await begin(store, other, lease_seconds=NO_TIME) is None
+        assert await begin(store, other, lease_seconds=-limits.IDEMPOTENCY_SECONDS) is None
+        assert await begin(store, other, digest=OTHER, lease_seconds=NO_TIME) is None
         assert set(await store.idempotency.late(100)) == {tenant, other}
         assert len(await store.idempotency.late(1)) == 1
         assert await begin(store, tenant, digest=bytes(32)) is None, "an answer that is too old was given"
         assert [await store.idempotency.sweep(tenant, 1) for _ in range(3)] == [1, 1, 0]
         assert await store.idempotency.late(100) == [other]
+        assert [await store.idempotency.sweep(other, 100) for _ in range(2)] == [1, 0]
+        assert await store.idempotency.late(100) == [], "a claim was swept that still says what was asked"
         assert await begin(store, tenant, digest=OTHER) == KeptAnswer(REQUEST, ANSWER), "one in time was swept"
 
     async def test_it_is_gone_with_what_it_tells_of(self, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from antiphon.domain import limits
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.idempotency import KeptAnswer, Subject
 from antiphon.domain.ids import Uid
@@ -23,7 +24,7 @@ class PostgresIdempotency:
         whose = {"tenant_id": tenant_id, "digest": digest}
 
         async def operation(tx: Cursor) -> KeptAnswer | None:
-            await tx.run("drop_stale_answer", **whose)
+            await tx.run("drop_stale_answer", **whose, request=request, lifetime_seconds=limits.IDEMPOTENCY_SECONDS)
             if await tx.run("claim_answer", **whose, request=request, holder=holder, lease_seconds=lease_seconds):
                 return None
             found = await tx.row("find_answer", **whose)
@@ -68,12 +69,15 @@ class PostgresIdempotency:
 
     async def late(self, limit: int) -> list[Uid]:
         """See the port."""
-        return [row[0] for row in await self._database.rows("tenants_with_late_answers", limit=limit)]
+        lifetime = limits.IDEMPOTENCY_SECONDS
+        rows = await self._database.rows("tenants_with_late_answers", limit=limit, lifetime_seconds=lifetime)
+        return [row[0] for row in rows]
 
     async def sweep(self, tenant_id: Uid, limit: int) -> int:
         """See the port."""
 
         async def operation(tx: Cursor) -> int:
-            return await tx.run("sweep_answers", tenant_id=tenant_id, limit=limit)
+            lifetime = limits.IDEMPOTENCY_SECONDS
+            return await tx.run("sweep_answers", tenant_id=tenant_id, limit=limit, lifetime_seconds=lifetime)
 
         return await self._database.transact(operation)

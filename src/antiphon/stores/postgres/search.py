@@ -67,10 +67,10 @@ class PostgresSearch:
             tenant_name=tenant_name,
             chat_key=chat_key,
             grams=hashes,
-            hits_max=limits.SEARCH_HITS,
+            hits_max=limits.INDEX_HITS,
             limit=limit,
         )
-        if rows[0][0] >= limits.SEARCH_HITS:
+        if rows[0][0] >= limits.INDEX_HITS:
             return None
         return [(row[1], Message(*row[2:])) for row in rows if row[1] is not None]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from antiphon.domain import times
+from antiphon.domain import limits, times
 from antiphon.domain.errors import TenantNotFound
 from antiphon.domain.idempotency import KeptAnswer, Subject
 from antiphon.domain.ids import Uid
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.writer import Transaction
+
+_LIFETIME = limits.IDEMPOTENCY_SECONDS * times.SECOND
 
 
 class SqliteIdempotency:
@@ -25,7 +27,7 @@ class SqliteIdempotency:
         whose = {"tenant_id": tenant_id, "digest": digest}
 
         def operation(tx: Transaction) -> KeptAnswer | None:
-            tx.run("drop_stale_answer", **whose)
+            tx.run("drop_stale_answer", **whose, request=request, lifetime=_LIFETIME)
             if tx.run("claim_answer", **whose, request=request, holder=holder, lease=_micros(lease_seconds)):
                 return None
             found = tx.row("find_answer", **whose)
@@ -69,13 +71,13 @@ class SqliteIdempotency:
 
     async def late(self, limit: int) -> list[Uid]:
         """See the port."""
-        return [row[0] for row in self._file.rows("tenants_with_late_answers", limit=limit)]
+        return [row[0] for row in self._file.rows("tenants_with_late_answers", limit=limit, lifetime=_LIFETIME)]
 
     async def sweep(self, tenant_id: Uid, limit: int) -> int:
         """See the port."""
 
         def operation(tx: Transaction) -> int:
-            return tx.run("sweep_answers", tenant_id=tenant_id, limit=limit)
+            return tx.run("sweep_answers", tenant_id=tenant_id, limit=limit, lifetime=_LIFETIME)
 
         return await self._file.write(operation)
 

@@ -26,6 +26,7 @@ from antiphon.stores.sqlite.writer import Transaction
 _PRIVATE, _PRIVATE_COUNT = 0xE000, 6_400  # the private-use code points: no language has words of them
 _CHATS = 1 << 40  # more numbers than places have room for
 _FEW_CHANGES = 2  # of a merge that had nothing to do
+_FIRST_DELETED = 1 << 53  # of FTS5's rows: a part's number times 2^37, and 2^16 more for what was deleted from it
 
 
 class SqliteSearch:
@@ -60,11 +61,11 @@ class SqliteSearch:
             "runs": " AND ".join(map(_quoted, [_mark_of(tenant_id), *runs])),
             "low": low,
             "high": high,
-            "hits_max": limits.SEARCH_HITS,
+            "hits_max": limits.INDEX_HITS,
             "limit": limit,
         }
         rows = await self._file.read_apart(lambda read: read.filtered("search_texts", wanted, MESSAGES, **values))
-        if rows[0][0] >= limits.SEARCH_HITS:
+        if rows[0][0] >= limits.INDEX_HITS:
             return None
         return [(row[1], Message(*row[2:])) for row in rows if row[1] is not None]
 
@@ -84,23 +85,29 @@ def _index(tx: Transaction, tenant_id: Uid, chat_key: Uid, cursor: int, upto: in
 
 
 async def merge_texts(file: File) -> None:
-    """Write the index anew without what was deleted from it, in steps between which others write.
+    """Write anew what of the index has deleted rows in it, without them, in steps between which others write.
 
-    Raises StoreUnavailable when it took more than MERGE_STEPS.
+    First the parts of which a hundredth or more was deleted: those that are new, and small. What is left then is in an
+    old part, and all is written anew, as one. Nothing is written where nothing was deleted. Raises StoreUnavailable
+    when it took more than MERGE_STEPS.
     """
-    pages = -limits.MERGE_PAGES  # negative: all of the index takes part
+    begins_all = False
     for _ in range(limits.MERGE_STEPS):
-        if await file.write(lambda tx, pages=pages: _merge(tx, pages)) < _FEW_CHANGES:  # type: ignore[misc]
+        if not file.rows("deleted_texts", first=_FIRST_DELETED):
             return
-        pages = limits.MERGE_PAGES
+        changes = await file.write(lambda tx, all_of_it=begins_all: _merge(tx, all_of_it))  # type: ignore[misc]
+        begins_all = changes < _FEW_CHANGES
     raise StoreUnavailable("the index of texts is being written faster than it is merged")
 
 
-def _merge(tx: Transaction, pages: int) -> int:
-    """One step: how many rows of its own tables the index has changed."""
+def _merge(tx: Transaction, begins_all: bool) -> int:
+    """One step, the first one of all of the index or the next: how many rows of its own tables the index has changed."""
+    tx.run("set_deletemerge", percent=1)
     before = tx.connection.total_changes()
-    tx.run("merge_texts", pages=pages)
-    return tx.connection.total_changes() - before
+    tx.run("merge_texts", pages=-limits.MERGE_PAGES if begins_all else limits.MERGE_PAGES)
+    changes = tx.connection.total_changes() - before
+    tx.run("set_deletemerge", percent=0)
+    return changes
 
 
 def _mark_of(tenant_id: Uid) -> str:

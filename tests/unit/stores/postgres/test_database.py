@@ -43,6 +43,7 @@ async def insert_tenant(tx: Cursor) -> bytes:
         agent_name="a",
         metadata="{}",
         configuration="{}",
+        settings="{}",
         digest_secret=bytes(32),
         now=tx.now,
     )

@@ -25,6 +25,8 @@ ONLY_IN_SQLITE = {
     "chat_to_index": "part of index_texts",
     "place_over": "part of texts_to_index",
     "look_at_texts": "a peculiarity of the check of a file",
+    "deleted_texts": "VACUUM does it there",
+    "set_deletemerge": "VACUUM does it there",
     "merge_texts": "VACUUM does it there",
     "purge_texts_between": "purge_texts_after",
     "touch_migrations": "a standby is asked whether it is one",

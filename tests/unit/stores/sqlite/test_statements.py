@@ -49,6 +49,7 @@ MAY_SCAN = {
     "page_tenants",  # for administrators only, from a place on
     "pending_deletions",  # as above
     "release_deletions",  # at the end of a process, over that index
+    "sessions_of_member",  # those of one participant, found over an index, in an order that has no index
 }
 
 

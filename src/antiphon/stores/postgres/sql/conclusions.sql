@@ -31,6 +31,7 @@ RETURNING id;
 SELECT k.lines FROM cards k
 JOIN participants o ON o.tenant_id = k.tenant_id AND o.id = k.observer_id AND o.kind <> 'gone'
 JOIN participants d ON d.tenant_id = k.tenant_id AND d.id = k.observed_id AND d.kind <> 'gone'
+JOIN tenants t ON t.tenant_id = k.tenant_id AND t.name IS NOT NULL
 WHERE k.tenant_id = :tenant_id AND k.observer_id = :observer_id AND k.observed_id = :observed_id;
 
 -- name: put_card

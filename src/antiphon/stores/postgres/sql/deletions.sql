@@ -75,7 +75,7 @@ SET counts = :counts, cursor = :cursor, state = CAST(:state AS text),
         THEN coalesce(detached_at, :now) ELSE detached_at END,
     undo_until = CASE WHEN CAST(:state AS text) = 'detached'
         THEN coalesce(undo_until, now() + undo_window) ELSE undo_until END,
-    purged_at = CASE WHEN CAST(:state AS text) = 'scrubbing' THEN CAST(:now AS timestamptz) END,
+    purged_at = CASE WHEN CAST(:state AS text) = 'scrubbing' THEN coalesce(purged_at, :now) END,
     last_error = NULL
 WHERE tenant_id = :tenant_id AND id = :id;
 

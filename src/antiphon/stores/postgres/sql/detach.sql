@@ -71,9 +71,12 @@ WHERE t.tenant_id = :tenant_id AND t.state = 'running' AND t.expires_at > now();
 
 -- name: detach_chats
 -- Sets the ids of chats that are held free: from here on nothing finds them, neither to read nor to write. Their
--- sockets are forgotten. Within an undo window the ids are kept where only the undo looks, here and below.
+-- sockets are forgotten, and so are the imports that say by which ids they were known. Within an undo window the ids
+-- are kept where only the undo looks, here and below.
 WITH dropped AS (
-    DELETE FROM connections WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys))
+    DELETE FROM connections WHERE tenant_id = :tenant_id AND chat_key = ANY (:keys)),
+forgotten AS (
+    DELETE FROM imports WHERE tenant_id = :tenant_id AND state = 'done' AND target_key = ANY (:keys))
 UPDATE chats
 SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL,
     active_turn = NULL
@@ -118,7 +121,9 @@ UPDATE chats c SET active_turn = NULL FROM ended
 WHERE c.tenant_id = :tenant_id AND c.key = ANY (:keys) AND c.key = ended.chat_key AND c.active_turn = ended.id;
 
 -- name: detach_sessions
--- Sets the ids of sessions free.
+-- Sets the ids of sessions free, and forgets the imports that say so, too.
+WITH forgotten AS (
+    DELETE FROM imports WHERE tenant_id = :tenant_id AND state = 'done' AND target_key = ANY (:keys))
 UPDATE sessions
 SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN id END, id = NULL
 WHERE tenant_id = :tenant_id AND key = ANY (:keys) AND id IS NOT NULL;

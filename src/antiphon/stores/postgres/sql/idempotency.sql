@@ -1,7 +1,9 @@
 -- name: drop_stale_answer
--- What stands under a digest, if it does not count any more: by its age, or because what it tells of is not there.
+-- What stands under a digest, if it does not count for the request any more: by its age, or because what it tells of is
+-- not there. A claim whose lease is over still says which request it was.
 DELETE FROM idempotency i WHERE i.tenant_id = :tenant_id AND i.digest = :digest AND (
-    i.expires_at <= now()
+    (i.expires_at <= now() AND (i.answer IS NOT NULL OR i.request = :request))
+    OR i.expires_at <= now() - make_interval(secs => :lifetime_seconds)
     OR (i.chat_key IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM chats c WHERE c.tenant_id = :tenant_id AND c.key = i.chat_key AND c.id IS NOT NULL))
     OR (i.session_key IS NOT NULL AND NOT EXISTS (
@@ -52,10 +54,15 @@ DELETE FROM idempotency WHERE tenant_id = :tenant_id AND digest = :digest AND ho
 -- name: tenants_with_late_answers
 -- scope: system, whose kept answers have had their time, from some of the oldest.
 SELECT DISTINCT tenant_id FROM (
-    SELECT tenant_id FROM idempotency WHERE expires_at <= now() ORDER BY expires_at LIMIT :limit) page;
+    SELECT tenant_id FROM idempotency
+    WHERE expires_at <= now()
+        AND (answer IS NOT NULL OR expires_at <= now() - make_interval(secs => :lifetime_seconds))
+    ORDER BY expires_at LIMIT :limit) page;
 
 -- name: sweep_answers
 -- Some kept answers of the tenant that have had their time; those that another sweep is at are left to it.
 DELETE FROM idempotency WHERE tenant_id = :tenant_id AND ctid = ANY (ARRAY (
     SELECT ctid FROM idempotency
-    WHERE tenant_id = :tenant_id AND expires_at <= now() ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED));
+    WHERE tenant_id = :tenant_id AND expires_at <= now()
+        AND (answer IS NOT NULL OR expires_at <= now() - make_interval(secs => :lifetime_seconds))
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED));

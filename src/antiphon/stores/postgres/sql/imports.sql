@@ -19,7 +19,8 @@ ORDER BY p.name LIMIT :limit OFFSET :offset;
 -- name: list_quiet_of
 -- Those of some messages of a chat from which nothing is to be derived.
 SELECT message_id FROM quiet_messages
-WHERE tenant_id = :tenant_id AND chat_key = :key AND message_id = ANY (:ids);
+WHERE tenant_id = :tenant_id AND chat_key = :key AND message_id = ANY (:ids)
+    AND EXISTS (SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL);
 
 -- name: insert_import
 -- A new import, in the hands of nobody yet.
@@ -32,7 +33,8 @@ VALUES (:tenant_id, :id, :digest, :kind, :target_id, :target_key, :session_key, 
 -- name: find_import
 -- The import of that id.
 SELECT id, digest, kind, target_id, target_key, state, cursor, done, total, last_error, created_at, settled_at
-FROM imports WHERE tenant_id = :tenant_id AND id = :id;
+FROM imports WHERE tenant_id = :tenant_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: find_import_of_file
 -- The import of a file with that checksum.

@@ -69,7 +69,7 @@ SET counts = :counts, cursor = :cursor, state = :state,
         THEN coalesce(detached_at, :now) ELSE detached_at END,
     undo_until = CASE WHEN :state = 'detached'
         THEN coalesce(undo_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + undo_window) ELSE undo_until END,
-    purged_at = CASE WHEN :state = 'scrubbing' THEN :now END,
+    purged_at = CASE WHEN :state = 'scrubbing' THEN coalesce(purged_at, :now) END,
     last_error = NULL
 WHERE tenant_id = :tenant_id AND id = :id;
 

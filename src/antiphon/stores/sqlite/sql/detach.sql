@@ -63,6 +63,11 @@ FROM turns t JOIN chats c ON c.tenant_id = t.tenant_id AND c.key = t.chat_key AN
 WHERE t.tenant_id = :tenant_id AND t.state = 'running'
     AND t.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER);
 
+-- name: forget_imports_of
+-- Imports say by which ids their sessions and chats were known: those of some that are detached are forgotten.
+DELETE FROM imports
+WHERE tenant_id = :tenant_id AND state = 'done' AND target_key IN (SELECT unhex(value) FROM json_each(:keys));
+
 -- name: detach_chats
 -- Sets the ids of chats free: from here on nothing finds them, neither to read nor to write. Within an undo window they
 -- are kept where only the undo looks, here and below.

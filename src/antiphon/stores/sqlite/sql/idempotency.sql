@@ -1,7 +1,9 @@
 -- name: drop_stale_answer
--- What stands under a digest, if it does not count any more: by its age, or because what it tells of is not there.
+-- What stands under a digest, if it does not count for the request any more: by its age, or because what it tells of is
+-- not there. A claim whose lease is over still says which request it was.
 DELETE FROM idempotency WHERE tenant_id = :tenant_id AND digest = :digest AND (
-    expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+    (expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) AND (answer IS NOT NULL OR request = :request))
+    OR expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :lifetime
     OR (chat_key IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = idempotency.chat_key AND id IS NOT NULL))
     OR (session_key IS NOT NULL AND NOT EXISTS (
@@ -47,10 +49,14 @@ DELETE FROM idempotency WHERE tenant_id = :tenant_id AND digest = :digest AND ho
 -- scope: system, whose kept answers have had their time, from some of the oldest.
 SELECT DISTINCT tenant_id FROM (
     SELECT tenant_id FROM idempotency
-    WHERE expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) ORDER BY expires_at LIMIT :limit) page;
+    WHERE expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+        AND (answer IS NOT NULL OR expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :lifetime)
+    ORDER BY expires_at LIMIT :limit) page;
 
 -- name: sweep_answers
 -- Some kept answers of the tenant that have had their time.
 DELETE FROM idempotency WHERE (tenant_id, digest) IN (
     SELECT tenant_id, digest FROM idempotency
-    WHERE tenant_id = :tenant_id AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) LIMIT :limit);
+    WHERE tenant_id = :tenant_id AND expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+        AND (answer IS NOT NULL OR expires_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :lifetime)
+    LIMIT :limit);

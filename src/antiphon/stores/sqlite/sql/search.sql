@@ -57,8 +57,17 @@ DELETE FROM texts WHERE rowid IN (SELECT id FROM texts_docsize WHERE id BETWEEN 
 DELETE FROM texts WHERE rowid IN (
     SELECT d.id FROM messages m JOIN texts_docsize d ON d.id = m.place WHERE m.tenant_id = :tenant_id LIMIT :limit);
 
+-- name: deleted_texts
+-- scope: system, whether the index holds words of deleted rows still: beside each part of it stands which rows of it are
+-- deleted, until it is written anew.
+SELECT 1 FROM texts_data WHERE id >= :first LIMIT 1;
+
+-- name: set_deletemerge
+-- scope: system, from how many deleted rows in a hundred on a step writes a part anew; 0: none for that reason.
+INSERT INTO texts (texts, rank) VALUES ('deletemerge', :percent);
+
 -- name: merge_texts
--- scope: system, one step of writing the index anew without what was deleted from it, so many pages (negative: begin).
+-- scope: system, one step of writing parts of the index anew, so many pages (negative: begins with all of them).
 INSERT INTO texts (texts, rank) VALUES ('merge', :pages);
 
 -- name: look_at_texts
