@@ -18,7 +18,7 @@ _FAINT = 0.1
 class ScriptedEmbedder:
     """`core.ports.embeddings.Embedder`. Waits while `gate` is closed; `asked` is set by the first request.
 
-    With `is_down` it is out of reach; a text with the word `poison` is refused.
+    With `is_down` it is out of reach; a text with the word `poison` is refused, with `refuses_all` every text.
     """
 
     batch = 4
@@ -26,6 +26,7 @@ class ScriptedEmbedder:
     def __init__(self, model: str = "scripted-1") -> None:
         self.model = model
         self.is_down = False
+        self.refuses_all = False
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
@@ -41,7 +42,7 @@ class ScriptedEmbedder:
         await self.gate.wait()
         if self.is_down:
             raise AgentFailed("the scripted embedder is down")
-        if any("poison" in text for text in texts):
+        if self.refuses_all or any("poison" in text for text in texts):
             raise InvalidInput("the scripted embedder refuses this")
         self.texts += texts
         return [_vector_of(text) for text in texts]

@@ -55,7 +55,8 @@ from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
 from antiphon.stores.contract.vectors import ConclusionVectorContract, VectorContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
 from antiphon.stores.postgres.store import PostgresStore
-from tests.contract.search import IndexingContract, SearchContract
+from tests.contract.indexing import IndexingContract
+from tests.contract.search import SearchContract
 
 
 @pytest.fixture

@@ -52,7 +52,8 @@ from antiphon.stores.contract.turns import (
 from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
 from antiphon.stores.contract.vectors import ConclusionVectorContract, VectorContract
 from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
-from tests.contract.search import IndexingContract, SearchContract
+from tests.contract.indexing import IndexingContract
+from tests.contract.search import SearchContract
 
 
 class TestTenants(TenantContract): ...

@@ -24,7 +24,10 @@ ALL = Slice(0, 1_000)
 MANY = 1_000
 ABSENT = "absent"
 WORDS = "words: "
-"""How the names of the answers begin that hold messages, or count them, of all chats at once."""
+"""How the names of the answers begin that hold messages of all chats at once."""
+
+SHRINKING = ("surveyed", "spoke in", "chats", "sessions")
+"""How the names of the answers end that become less while a participant's words, and its places, are taken out."""
 
 View = dict[str, Any]
 """What was answered, by what was asked."""
@@ -79,7 +82,7 @@ async def _questions(store: Store, world: World) -> AsyncIterator[tuple[str, Awa
 async def _questions_of_lists(store: Store, world: World) -> AsyncIterator[tuple[str, Awaitable[Any]]]:
     """The filtered lists, the pages, and what is found by words and by meaning."""
     tenant_id, name = world.tenant_id, world.name
-    lists, pages, direction = store.lists, store.pages, heading(0)
+    lists, pages = store.lists, store.pages
     yield "filtered tenants", _own_of(lists.tenants(EVERYTHING, ALL), tenant_id)
     yield "page of tenants", _own_of(pages.tenants(None, MANY), tenant_id)
     yield "page of keys", pages.keys(tenant_id, None, MANY)
@@ -88,20 +91,21 @@ async def _questions_of_lists(store: Store, world: World) -> AsyncIterator[tuple
     yield "filtered sessions", lists.sessions(tenant_id, name, None, EVERYTHING, ALL)
     for who, participant_id in {**world.people, "circle": world.scope}.items():
         yield f"{who} filtered sessions", lists.sessions(tenant_id, name, participant_id, EVERYTHING, ALL)
-        yield f"{who} sessions of member", lists.sessions_of_member(tenant_id, participant_id, ALL)
+        yield f"{who} member of sessions", lists.sessions_of_member(tenant_id, participant_id, ALL)
         for other, other_id in world.people.items():
             yield f"{who} card of {other}", store.conclusions.find_card(tenant_id, participant_id, other_id)
     for number, choice in enumerate(_choices_of(world)):
-        yield f"page of sessions {number}", pages.sessions(tenant_id, choice, None, None, MANY)
-        yield f"page of chats {number}", pages.chats(tenant_id, choice, None, MANY)
+        yield f"{number} page of sessions", pages.sessions(tenant_id, choice, None, None, MANY)
+        yield f"{number} page of chats", pages.chats(tenant_id, choice, None, MANY)
     yield "conclusions", store.conclusions.list(tenant_id, name, EVERYTHING, ALL)
-    yield "nearest conclusions", store.vectors.nearest_conclusions(tenant_id, name, EVERYTHING, MODEL, direction, MANY)
-    yield f"{WORDS}units", store.conclusions.count_units(tenant_id, None, None)
+    near = (tenant_id, name, EVERYTHING, MODEL, heading(0), MANY)
+    yield "nearest conclusions", _in_order(store.vectors.nearest_conclusions(*near))
+    yield "units surveyed", _in_order(store.conclusions.count_units(tenant_id, None, None))
     for pieces in (["single ann"], ["bens ann"], ["bens answer"]):
         found = store.search.candidates(tenant_id, name, None, EVERYTHING, pieces, MANY)
         yield f"{WORDS}found {pieces}", found
     yield f"{WORDS}newest", lists.newest_messages(tenant_id, name, EVERYTHING, MANY)
-    yield f"{WORDS}nearest", store.vectors.nearest_messages(tenant_id, name, EVERYTHING, MODEL, direction, MANY)
+    yield f"{WORDS}nearest", _in_order(store.vectors.nearest_messages(*near))
 
 
 def _choices_of(world: World) -> list[Choice]:
@@ -109,6 +113,11 @@ def _choices_of(world: World) -> list[Choice]:
     people = world.people.values()
     found = [Choice(), *(Choice(owner_id=who) for who in people), *(Choice(member_id=who) for who in people)]
     return found + [Choice(session_key=key) for key in sorted(sessions)]
+
+
+async def _in_order(found: Awaitable[list[Any]]) -> list[Any]:
+    """In an order of ours, where the store promises none, or none of what is equally near."""
+    return sorted(await found, key=repr)
 
 
 async def _own_of(listed: Awaitable[Any], tenant_id: Uid) -> list[Any]:
@@ -178,7 +187,7 @@ async def _quiet(store: Store, tenant_id: Uid, place: Place) -> list[Uid]:
 async def kept_of(store: Store, world: World) -> dict[str, bool]:
     """Which of the kept answers are given again, by their digests. Who asks for one that is not leaves nothing."""
     found = {}
-    for digest in kept_answers(world.tenant_id, world.places, world.people):
+    for digest in kept_answers(world.places, world.people):
         try:
             answer = await store.idempotency.claim(world.tenant_id, digest, b"asked", NODE, LEASE_SECONDS)
             if answer is None:

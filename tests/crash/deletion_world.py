@@ -39,7 +39,6 @@ OF_IMPORT = {"sessions": 1, "chats": 1, "members": 2, "messages": 2, "reads": 1,
 """What the import of a world has written, which goes with ann and with the tenant and which no plan counts."""
 
 
-
 class Place(msgspec.Struct):
     """A chat, as it was made. `label` is what it is called here."""
 
@@ -96,7 +95,7 @@ async def make_world(store: Store, name: str) -> World:
     people = {who: (await store.participants.ensure(tenant_id, PEER, who))[0].id for who in ("ann", "ben", "assistant")}
     for place in places:
         await store.chats.mark_read(tenant_id, place.key, people["ann"])
-    for digest, told in kept_answers(tenant_id, places, people).items():
+    for digest, told in kept_answers(places, people).items():
         await store.idempotency.claim(tenant_id, digest, b"asked", NODE, LEASE_SECONDS)
         assert await store.idempotency.keep(tenant_id, digest, NODE, b"told", told, LEASE_SECONDS)
     keys = [await new_key(store, tenant_id), await new_key(store, tenant_id, participant_id=people["ann"])]
@@ -124,10 +123,10 @@ async def make_world(store: Store, name: str) -> World:
     )
 
 
-def kept_answers(tenant_id: Uid, places: list[Place], people: dict[str, Uid]) -> dict[bytes, Subject]:
+def kept_answers(places: list[Place], people: dict[str, Uid]) -> dict[bytes, Subject]:
     """What the kept answers tell of, by their digests: one of each chat, one of ann, and one of nothing that goes."""
     found = {place.key: Subject(place.key, place.session_key, people["ben"]) for place in places}
-    return {**found, people["ann"]: Subject(participant_id=people["ann"]), tenant_id: Subject()}
+    return {**found, people["ann"]: Subject(participant_id=people["ann"]), b"of nothing": Subject()}
 
 
 async def _place_of(store: Store, tenant_id: Uid, label: str, owner: Session, chat: Chat) -> Place:

@@ -312,6 +312,12 @@ async def look_at_all(url: str) -> None:
 
 # The command
 
+Act = Callable[[str, Path, Ground, str, Sends], Coroutine[Any, Any, None]]
+"""What a process does until it is killed."""
+
+Take = Callable[[str, Path, dict[int, Ground], str], Coroutine[Any, Any, Answers]]
+"""What the next process does in each of the worlds."""
+
 
 def answer_of(folder: Path, work: Callable[[], Coroutine[Any, Any, Any]], answer_type: Any) -> Any:
     """What comes of doing it in a process of its own. Raises SystemExit when it fails."""
@@ -321,14 +327,21 @@ def answer_of(folder: Path, work: Callable[[], Coroutine[Any, Any, Any]], answer
     return msgspec.json.decode(answer.read_bytes(), type=answer_type)
 
 
-def kill_all(url: str, folder: Path, copies: dict[int, Ground], target: str) -> tuple[int, Answers]:
+def kill_all(
+    url: str,
+    folder: Path,
+    copies: dict[int, Ground],
+    target: str,
+    act: Act = delete_and_stop,
+    shim: type[Sends] = Sends,
+) -> tuple[int, Answers]:
     """Kill each at its point, some at the same time: how many were, and what else became of the others."""
     reached, found, waiting, running = 0, Answers(), list(copies.items())[::-1], dict[int, int]()
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             point, ground = waiting.pop()
             place = folder / f"point-{point}"
-            child = fork(lambda: delete_and_stop(url, place, ground, target, Sends(point)), place / "answer")  # noqa: B023  at once
+            child = fork(lambda: act(url, place, ground, target, shim(point)), place / "answer")  # noqa: B023  at once
             running[child] = point
         child, status = os.wait()
         point = running.pop(child)
@@ -339,11 +352,11 @@ def kill_all(url: str, folder: Path, copies: dict[int, Ground], target: str) -> 
     return reached, found
 
 
-def take_over_all(url: str, folder: Path, copies: dict[int, Ground], target: str) -> Answers:
+def take_over_all(url: str, folder: Path, copies: dict[int, Ground], target: str, take: Take = take_over) -> Answers:
     """Let some processes go on, each with a part of the worlds."""
     parts = [{point: copies[point] for point in list(copies)[number::AT_ONCE]} for number in range(AT_ONCE)]
     children = [
-        fork(lambda: take_over(url, folder, part, target), folder / f"found-{number}")  # noqa: B023  forked at once
+        fork(lambda: take(url, folder, part, target), folder / f"found-{number}")  # noqa: B023  forked at once
         for number, part in enumerate(parts)
     ]
     found = Answers()

@@ -16,11 +16,15 @@ import pytest
 
 from antiphon.core.deletion.engine import Deletions, Target
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.indexing import Indexing
 from antiphon.core.ports import Slice, Store
 from antiphon.core.ports.embeddings import Said, Vector
+from antiphon.core.ports.indexing import TEXT
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
+from antiphon.domain.conclusions import ConclusionDraft
 from antiphon.domain.deletions import CANCEL, CHAT, DONE, ERASED, PARTICIPANT, SESSION, TENANT, Order
+from antiphon.domain.idempotency import Subject
 from antiphon.domain.ids import Uid, text_of
 from antiphon.domain.messages import USER, Draft
 from antiphon.stores.contract.worlds import add_chat, new_multi, new_single, new_tenant
@@ -109,6 +113,27 @@ class Scene:
                     first_seq, last_seq = stored[0].seq - 1, stored[-1].seq
                     assert await self.store.vectors.keep(tenant, chat.key, first_seq, last_seq, "model", vectors)
 
+    async def derive(self) -> None:
+        """All that is made of messages, or tells of them: the index of words, conclusions, cards and kept answers."""
+        store, tenant = self.store, self.tenant_id
+        await Indexing(store, [store.search]).catch_up()
+        assert (await store.indexing.backlog(TEXT)).chats == 0
+        places = {fate: places[0][1].key for fate, places in ((DOOMED, self.doomed), (KEPT, self.kept))}
+        drafts = [(DOOMED, "eve", None), (DOOMED, "ben", "single"), (KEPT, "ben", None)]
+        texts = [marker(fate, number) for number, (fate, *_) in enumerate(drafts)]
+        conclusions = await store.conclusions.create(
+            tenant,
+            [ConclusionDraft(text, who, "ben", at) for text, (_, who, at) in zip(texts, drafts, strict=True)],
+        )
+        await store.vectors.keep_conclusions(tenant, "model", [(one.id, vector_of(one.content)) for one in conclusions])
+        for fate, who in ((DOOMED, "eve"), (KEPT, "ben")):
+            text = marker(fate, 3)
+            await store.conclusions.put_card(tenant, who, "ben", f'["{text}"]')
+            await store.idempotency.claim(tenant, fate.encode(), b"asked", tenant, PATIENCE_SECONDS)
+            told = Subject(places[fate])
+            kept = await store.idempotency.keep(tenant, fate.encode(), tenant, text.encode(), told, PATIENCE_SECONDS)
+            assert kept
+
     async def read(self) -> int:
         """How many messages the kept chat shows."""
         tenant, chat, _ = self.kept[0]
@@ -130,6 +155,7 @@ async def delete_half(store: Store, folder: Path) -> None:
     scene = Scene(store, await new_tenant(store))
     await scene.make()
     await scene.speak()
+    await scene.derive()
     assert found(folder / "data") == {DOOMED: ALL, KEPT: ALL}
     worker = Worker(store, receipts_of(store, folder / "data"))
     deletions = Deletions(store, lambda *_: None, worker.wake)

@@ -20,14 +20,16 @@ __all__ = ["postgres_server", "postgres_url"]
 POINTS = {"chat": 85, "chats": 130, "single": 85, "session": 120, "participant": 235, "tenant": 170}
 """How many kills there are at least: fewer mean that the shim has lost sight of something."""
 
+UNDO_POINTS = {"chat": 12, "session": 12, "participant": 12, "tenant": 12}
+"""The same, at what is durable, for a deletion that waits, takes hold and is undone."""
 
 PAUSES = {"chat": 8, "participant": 10}
 """After how much that is durable a worker stands still, likewise."""
 
 
-def outcome_of(*words: str) -> Outcome:
+def outcome_of(*words: str, module: str = "tests.crash.kill_points_postgres") -> Outcome:
     """What comes of trying every point."""
-    command = [sys.executable, "-m", "tests.crash.kill_points_postgres", *words]
+    command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     outcome = msgspec.json.decode(done.stdout, type=Outcome)
@@ -51,3 +53,13 @@ def test_a_worker_that_stood_still_past_its_lease_does_nothing_twice(
 ) -> None:
     outcome = outcome_of(postgres_url, str(tmp_path), target, "--pause")
     assert outcome.reached >= PAUSES[target]
+
+
+@pytest.mark.parametrize("target", UNDO_POINTS)
+def test_one_that_waited_is_undone_after_a_kill_at_whatever_is_durable(
+    target: str, postgres_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = outcome_of(postgres_url, str(tmp_path), target, module="tests.crash.undo_points_postgres")
+    with capsys.disabled():
+        sys.stdout.write(f"\nundo of a {target}: {outcome}\n")
+    assert outcome.reached >= UNDO_POINTS[target]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,21 @@ import pytest
 
 from antiphon.core.deletion.engine import Target
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.embeddings import Embeddings
+from antiphon.core.idempotency import Idempotency
+from antiphon.core.indexing import Indexing
 from antiphon.core.instance import Instance
+from antiphon.core.ports.embeddings import Vector
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
 from antiphon.domain.deletions import CANCEL, CHAT, DONE, PURGING, Deletion, Order
 from antiphon.domain.errors import AntiphonError, ChatNotFound
+from antiphon.domain.idempotency import Subject
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.messages import USER, Draft
 from antiphon.domain.participants import PEER
 from antiphon.domain.turns import TurnStart
+from antiphon.stores.contract.vectors import heading
 from antiphon.stores.contract.worlds import (
     ALL,
     add_chat,
@@ -72,7 +78,42 @@ async def mark_read(instance: Instance, tenant_id: Uid, chat: Chat) -> Any:
     return await instance.store.chats.mark_read(tenant_id, chat.key, who.id)
 
 
-WRITERS: list[Write] = [say, open_socket, start_turn, reply, mark_read]
+class Embedder:
+    """Finds that all texts mean the same."""
+
+    batch = 10
+
+    async def name(self) -> str:
+        """See the port."""
+        return "model"
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """See the port."""
+        return [heading(0) for _ in texts]
+
+    async def close(self) -> None:
+        """See the port."""
+
+
+async def index(instance: Instance, tenant_id: Uid, chat: Chat) -> Any:
+    """The background's work on what was said: the index of words, and vectors."""
+    await say(instance, tenant_id, chat)
+    store = instance.store
+    await Indexing(store, [store.search, Embeddings(store, Embedder())]).catch_up()
+
+
+async def say_once(instance: Instance, tenant_id: Uid, chat: Chat) -> Any:
+    """An append whose answer is kept."""
+
+    async def work() -> tuple[bytes, Subject]:
+        await say(instance, tenant_id, chat)
+        return b"late", Subject(chat.key)
+
+    return await Idempotency(instance.store).once(tenant_id, chat.key, b"asked", work)
+
+
+WRITERS: list[Write] = [say, open_socket, start_turn, reply, mark_read, index, say_once]
+"""Each begins with a call that is refused once the chat is gone."""
 
 
 class EveryCall(dict[str, Any]):

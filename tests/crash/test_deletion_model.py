@@ -9,31 +9,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
-import tempfile
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from antiphon.core.deletion import worker
 from antiphon.core.deletion.engine import Target
-from antiphon.core.instance import Instance
 from antiphon.core.ports import Slice
-from antiphon.domain import limits, times
+from antiphon.domain import times
 from antiphon.domain.deletions import (
     AFTER,
     CANCEL,
     CHAT,
+    DETACHED,
     DETACHING,
     DONE,
     PARTICIPANT,
     REFUSE,
     SESSION,
+    TENANT,
+    UNDONE,
     WAITING,
     Deletion,
     Order,
@@ -44,138 +40,76 @@ from antiphon.domain.errors import (
     ChatIsLastOfSession,
     ChatNotFound,
     MessageIdTaken,
-    StoreUnavailable,
+    UndoIdTaken,
+    UndoParentDeleted,
+    UndoTooLate,
 )
-from antiphon.domain.ids import Uid, new_uid7
+from antiphon.domain.ids import Uid, new_uid7, text_of
 from antiphon.domain.messages import ASSISTANT, USER, Draft
 from antiphon.domain.participants import PEER
 from antiphon.domain.sessions import MULTI, SINGLE
 from antiphon.domain.turns import RUNNING, TurnStart
 from antiphon.stores.contract.worlds import add_chat, new_multi, new_single
-from antiphon.stores.sqlite.store import SqliteStore
-from antiphon.streams.live import LiveStreams
-from tests.crash.kill_points import let_leases_run_out
-from tests.receipts import receipts_of
-from tests.scripted_agent import ScriptedAgent
-from tests.unit.core.watched_store import WatchedStore
+from tests.crash.deletion_model import Home, Land, Lost, Room, Said
+from tests.crash.mortal import Mortal
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
 ALL = Slice(0, 1_000)
 PEOPLE = ("ann", "ben")
 PATIENCE_SECONDS = 30
-SMALL = {
-    "PURGE_ROWS": 5,
-    "PURGE_ROWS_MIN": 1,
-    "SILENCE_ROWS": 3,
-    "SCRUB_GATHER_SECONDS": 0,
-    "JOB_POLL_SECONDS": 0,
-    "JOB_BLOCKED_SECONDS": 0,
-}
-"""Limits, so small that everything takes many steps and none waits."""
-
 CLIENT_IDS = st.sampled_from((None, None, "x", "y"))
 PASSES = 400
 MODES = st.sampled_from((REFUSE, CANCEL, AFTER))
 NUMBERS = st.integers(min_value=0, max_value=1_000)
+NAMES = ("one", "two")
+WINDOW_SECONDS = 3_600.0
 
 
-class Said:
-    """A message. One with `doomed_by` may go at any moment, and is gone once that deletion has taken hold."""
-
-    def __init__(self, text: str, author_key: Uid, client_id: str | None) -> None:
-        self.text, self.author_key, self.client_id = text, author_key, client_id
-        self.doomed_by: Uid | None = None
-
-
-class Room:
-    """A chat: what was said, whose sockets are open, and the turn that runs."""
-
-    def __init__(self, key: Uid, chat_id: str) -> None:
-        self.key, self.id = key, chat_id
-        self.said: list[Said] = []
-        self.sockets: dict[Uid, Uid] = {}
-        self.turn: Uid | None = None
-
-
-class Home:
-    """A session with its chats in order of making."""
-
-    def __init__(self, key: Uid, session_id: str, shape: str, owner_key: Uid, room: Room) -> None:
-        self.key, self.id, self.shape, self.owner_key, self.rooms = key, session_id, shape, owner_key, [room]
-
-
-class Cut(dict[str, Any]):
-    """What goes before every call to a store: a dead process's have no effect any more."""
-
-    calls_left: int | None = None
-
-    def get(self, _: object, default: object = None) -> Any:
-        """The same for all."""
-        return self._pass
-
-    async def _pass(self, *_: object) -> None:
-        if self.calls_left is not None:
-            if self.calls_left <= 0:
-                raise StoreUnavailable
-            self.calls_left -= 1
-
-
-T = TypeVar("T")
-
-
-class Deleting(RuleBasedStateMachine):
-    """One tenant at one process at a time, which now and then dies."""
+class Deleting(Mortal, RuleBasedStateMachine):
+    """Tenants at one process at a time, which now and then dies; what is done is done in one of them, `land`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp(prefix="antiphon-model-"))
-        self.patch = pytest.MonkeyPatch()
-        self.jump = 0
-        real = times.now
-        self.patch.setattr(times, "now", lambda: real() + self.jump)
-        self.patch.setattr(worker, "backoff_seconds", lambda _: 0.001)
-        for name, value in SMALL.items():
-            self.patch.setattr(limits, name, value)
         self.numbers = itertools.count()
-        self.homes: list[Home] = []
-        self.gone: list[Uid] = []
-        self.gone_people: set[Uid] = set()
-        self.waiting: dict[Uid, tuple[str, Uid]] = {}
-        self.stores: list[SqliteStore] = []
-        self.tenant = b""
+        self.lands: list[Land] = []
 
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Let it happen."""
-        return self.runner.run(work)
+    @property
+    def tenant(self) -> Uid:
+        return self.land.key
+
+    @property
+    def homes(self) -> list[Home]:
+        return self.land.homes
 
     @property
     def rooms(self) -> list[Room]:
-        return [room for home in self.homes for room in home.rooms]
+        return self.land.rooms
 
     @initialize()
     def begin(self) -> None:
         """Two tenants with things of the same ids, of which one is never touched."""
-        self.do(self._open())
+        self.do(self.open())
         self.do(self._begin())
 
-    async def _open(self) -> None:
-        self.store = await SqliteStore.open(self.folder / "data")
-        self.stores.append(self.store)
-        line: Any = WatchedStore(self.store)
-        line.before = self.cut = Cut()
-        self.instance = Instance(
-            line, ScriptedAgent(), len, "scripted", LiveStreams(line), receipts_of(line, self.folder)
-        )
-        await self.instance.receipts.start()
-
     async def _begin(self) -> None:
-        self.tenant = (await self.instance.tenants.create("one")).id
+        await self._settle(NAMES[0])
         self.other = (await self.instance.tenants.create("other")).id
         _, chat = await new_single(self.store, self.other, "s0")
         await self.store.messages.append(self.other, chat.key, [Draft("ann", USER, "untouched")])
 
+    async def _settle(self, name: str) -> None:
+        """Go to the tenant of that name; it is made when there is none."""
+        there = [land for land in self.lands if land.is_there and land.name == name]
+        if not there:
+            there = [Land((await self.instance.tenants.create(name)).id, name)]
+            self.lands += there
+        self.land = there[0]
+
     # What clients do
+
+    @rule(name=st.sampled_from(NAMES))
+    def settle(self, name: str) -> None:
+        self.do(self._settle(name))
 
     @rule(owner=st.sampled_from(PEOPLE))
     def make_multi(self, owner: str) -> None:
@@ -268,27 +202,36 @@ class Deleting(RuleBasedStateMachine):
     # Deleting
 
     @precondition(lambda self: self.homes)
-    @rule(number=NUMBERS, mode=MODES)
-    def delete_chat(self, number: int, mode: str) -> None:
+    @rule(number=NUMBERS, mode=MODES, has_window=st.booleans())
+    def delete_chat(self, number: int, mode: str, has_window: bool) -> None:
         room = self.rooms[number % len(self.rooms)]
-        self._delete(CHAT, room.id, room.key, mode)
+        self._delete(CHAT, room.id, room.key, mode, has_window)
 
     @precondition(lambda self: self.homes)
-    @rule(number=NUMBERS, mode=MODES)
-    def delete_session(self, number: int, mode: str) -> None:
+    @rule(number=NUMBERS, mode=MODES, has_window=st.booleans())
+    def delete_session(self, number: int, mode: str, has_window: bool) -> None:
         home = self.homes[number % len(self.homes)]
-        self._delete(SESSION, home.id, home.key, mode)
+        self._delete(SESSION, home.id, home.key, mode, has_window)
 
-    @rule(name=st.sampled_from(PEOPLE), mode=MODES)
-    def delete_participant(self, name: str, mode: str) -> None:
+    @rule(name=st.sampled_from(PEOPLE), mode=MODES, has_window=st.booleans())
+    def delete_participant(self, name: str, mode: str, has_window: bool) -> None:
         who = self.do(self.store.participants.find(self.tenant, PEER, name))
         if who is not None:
-            self._delete(PARTICIPANT, name, who.id, mode)
+            self._delete(PARTICIPANT, name, who.id, mode, has_window)
 
-    def _delete(self, kind: str, target_id: str, key: Uid, mode: str) -> None:
-        sockets, turns, is_last = self._live(kind, key)
+    @rule(mode=MODES, has_window=st.booleans(), name=st.sampled_from(NAMES))
+    def delete_tenant(self, mode: str, has_window: bool, name: str) -> None:
+        self._delete(TENANT, text_of(self.tenant), self.tenant, mode, has_window)
+        self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        if not self.land.is_there:
+            self.do(self._settle(name))
+
+    def _delete(self, kind: str, target_id: str, key: Uid, mode: str, has_window: bool) -> None:
+        sockets, turns, is_last = self.land.live(kind, key)
+        order = Order(mode, inline_messages=3, undo_seconds=WINDOW_SECONDS if has_window and not turns else 0)
         try:
-            order = Order(mode, inline_messages=3)
             deletion = self.do(self.instance.deletions.delete(self.tenant, Target(kind, target_id), order))
         except ChatIsLastOfSession:
             assert is_last
@@ -301,20 +244,16 @@ class Deleting(RuleBasedStateMachine):
             assert mode != REFUSE or not sockets + turns
             if mode == AFTER and sockets + turns:
                 assert deletion.state == WAITING
-                self.waiting[deletion.id] = (kind, key)
+                self.land.waiting[deletion.id] = (kind, key)
             else:
-                self._lose(kind, key, deletion.id)
+                self._lose(self.land, kind, key, deletion)
 
-    def _live(self, kind: str, key: Uid) -> tuple[int, int, bool]:
-        """How many sockets and turns stand in the way of a deletion, and whether it is of a last chat."""
-        rooms = self._rooms_of(kind, key)
-        sockets, turns = sum(len(room.sockets) for room in rooms), sum(room.turn is not None for room in rooms)
-        if kind == PARTICIPANT:
-            sockets += sum(who == key for room in self.rooms if room not in rooms for who in room.sockets.values())
-        is_last = kind == CHAT and any(
-            home.shape == MULTI and [room.key for room in home.rooms] == [key] for home in self.homes
-        )
-        return sockets, turns, is_last
+    def _lose(self, land: Land, kind: str, key: Uid, deletion: Deletion) -> None:
+        """The target is gone from here on; within its window it can be had back."""
+        name = land.name if kind == TENANT else deletion.target_id or ""
+        lost = land.lose(kind, key, deletion.id, name)
+        if deletion.state == DETACHED:
+            land.lost[deletion.id] = lost
 
     def _key_of(self, name: str) -> Uid:
         """The participant of that name as it is now."""
@@ -322,26 +261,42 @@ class Deleting(RuleBasedStateMachine):
         assert who is not None
         return who.id
 
-    def _rooms_of(self, kind: str, key: Uid) -> list[Room]:
-        if kind == CHAT:
-            return [room for room in self.rooms if room.key == key]
-        homes = [home for home in self.homes if key in (home.key, home.owner_key)]
-        return [room for home in homes for room in home.rooms]
+    @precondition(lambda self: any(land.waiting for land in self.lands))
+    @rule(number=NUMBERS)
+    def call_off(self, number: int) -> None:
+        waiting = [(land, deletion_id) for land in self.lands for deletion_id in land.waiting]
+        land, deletion_id = waiting[number % len(waiting)]
+        assert self.do(self.instance.deletions.undo(land.key, deletion_id)).state == UNDONE
+        del land.waiting[deletion_id]
 
-    def _lose(self, kind: str, key: Uid, deletion_id: Uid) -> None:
-        """The target is gone from here on."""
-        lost = self._rooms_of(kind, key)
-        self.gone += [room.key for room in lost]
-        for home in list(self.homes):
-            home.rooms = [room for room in home.rooms if room not in lost]
-            if not home.rooms:
-                self.homes.remove(home)
-        if kind == PARTICIPANT:
-            self.gone_people.add(key)
-            for room in self.rooms:
-                for said in room.said:
-                    said.doomed_by = deletion_id if said.author_key == key else said.doomed_by
-                room.sockets = {socket: who for socket, who in room.sockets.items() if who != key}
+    @precondition(lambda self: any(land.lost for land in self.lands))
+    @rule(number=NUMBERS)
+    def undo(self, number: int) -> None:
+        undoable = [(land, deletion_id) for land in self.lands for deletion_id in land.lost]
+        land, deletion_id = undoable[number % len(undoable)]
+        lost = land.lost[deletion_id]
+        can_be = self.do(self._can_have_back(land, lost))
+        try:
+            undone = self.do(self.instance.deletions.undo(land.key, deletion_id))
+        except (UndoIdTaken, UndoParentDeleted, UndoTooLate):
+            assert not can_be
+            return
+        assert (undone.state, can_be) == (UNDONE, True)
+        del land.lost[deletion_id]
+        land.have_back(lost, deletion_id)
+
+    async def _can_have_back(self, land: Land, lost: Lost) -> bool:
+        if lost.kind == TENANT:
+            return await self.store.tenants.find_by_name(lost.name) is None
+        if lost.kind == PARTICIPANT and await self.store.participants.find(land.key, PEER, lost.name) is not None:
+            return False
+        return land.can_have_back(lost)
+
+    @rule()
+    def let_windows_end(self) -> None:
+        self.end_windows()
+        for land in self.lands:
+            land.lost.clear()
 
     # The worker, and what goes wrong
 
@@ -353,44 +308,26 @@ class Deleting(RuleBasedStateMachine):
 
     def _see_who_waited(self) -> None:
         """What has stopped waiting is gone now, and nothing of it was live."""
-        for deletion_id, (kind, key) in list(self.waiting.items()):
-            deletion = self.do(self.store.deletions.find(self.tenant, deletion_id))
-            assert deletion is not None
-            if deletion.state == WAITING:
-                continue
-            del self.waiting[deletion_id]
-            is_there = key not in self.gone_people if kind == PARTICIPANT else bool(self._rooms_of(kind, key))
-            if is_there:
-                sockets, turns, is_last = self._live(kind, key)
-                assert (sockets, turns, is_last) == (0, 0, False)
-                self._lose(kind, key, deletion_id)
+        for land in self.lands:
+            for deletion_id, (kind, key) in list(land.waiting.items()):
+                deletion = self.do(self.store.deletions.find(land.key, deletion_id))
+                assert deletion is not None
+                if deletion.state == WAITING:
+                    continue
+                del land.waiting[deletion_id]
+                if land.has(kind, key):
+                    assert land.live(kind, key) == (0, 0, False)
+                    self._lose(land, kind, key, deletion)
+        self._leave(NAMES[1])
 
     @rule(calls=st.integers(0, 12))
     def crash(self, calls: int) -> None:
         """The process dies while its worker works; when the next one begins, its leases have run out."""
-        self.cut.calls_left = calls
-        self.do(self._work_until_cut())
-        self.do(self._end_tasks())
-        let_leases_run_out(self.folder, is_all=True)
-        self.do(self._open())
+        self.die(calls)
         self._see_who_waited()
-        for room in self.rooms:
+        for room in (room for land in self.lands for room in land.rooms):
             room.sockets.clear()
             room.turn = None
-
-    async def _work_until_cut(self) -> None:
-        try:
-            for _ in range(12):
-                await self.instance.worker.run_once()
-        except StoreUnavailable:
-            pass
-        self.cut.calls_left = 0
-
-    async def _end_tasks(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     @rule(seconds=st.sampled_from((-7_200, -1, 1, 86_400)))
     def jump_in_time(self, seconds: int) -> None:
@@ -400,89 +337,114 @@ class Deleting(RuleBasedStateMachine):
 
     @invariant()
     def what_is_shown_is_what_the_model_says(self) -> None:
-        if self.tenant:
+        if self.lands:
             self.do(self._check())
 
     async def _check(self) -> None:
-        for shape in (MULTI, SINGLE):
-            sessions, total = await self.store.sessions.list(self.tenant, shape, ALL)
-            expected = [home.key for home in self.homes if home.shape == shape]
-            assert ([session.key for session in sessions], total) == (expected, len(expected))
-        for home in self.homes:
-            chats = await self.store.chats.list_of_session(self.tenant, home.key)
-            assert [(chat.key, chat.id) for chat in chats] == [(room.key, room.id) for room in home.rooms]
-            assert chats, "a session without a chat"
-        for room in self.rooms:
-            await self._check_messages(room)
-        for key in self.gone[-4:]:
-            await self._check_gone(key)
+        for land in self.lands:
+            if land.is_there:
+                await self._check_land(land)
+            else:
+                await self._check_gone_land(land)
+            for job in await self._jobs_of(land):
+                assert job.state != DONE or not land.has(job.kind, job.target_key), f"deleted, they say: {job}"
         chat = await self.store.chats.find_of_single(self.other, "s0")
         assert chat is not None
         page = await self.store.messages.page(self.other, chat.key, ALL)
         assert [message.text for message in page.items] == ["untouched"]
 
-    async def _check_messages(self, room: Room) -> None:
-        page = await self.store.messages.page(self.tenant, room.key, ALL)
+    async def _check_land(self, land: Land) -> None:
+        named = await self.store.tenants.find_by_name(land.name)
+        assert named is not None
+        assert named.id == land.key
+        for shape in (MULTI, SINGLE):
+            sessions, total = await self.store.sessions.list(land.key, shape, ALL)
+            expected = [home.key for home in land.homes if home.shape == shape]
+            assert ([session.key for session in sessions], total) == (expected, len(expected))
+        for home in land.homes:
+            chats = await self.store.chats.list_of_session(land.key, home.key)
+            assert [(chat.key, chat.id) for chat in chats] == [(room.key, room.id) for room in home.rooms]
+            assert chats, "a session without a chat"
+        for room in land.rooms:
+            await self._check_messages(land, room)
+        for key in land.gone[-4:]:
+            await self._check_gone(land, key)
+
+    async def _check_gone_land(self, land: Land) -> None:
+        assert await self.store.tenants.find(land.key) is None
+        for shape in (MULTI, SINGLE):
+            assert await self.store.sessions.list(land.key, shape, ALL) == ([], 0)
+        for room in land.rooms[-4:]:
+            await self._check_gone(land, room.key)
+
+    async def _check_messages(self, land: Land, room: Room) -> None:
+        page = await self.store.messages.page(land.key, room.key, ALL)
         assert [message.seq for message in page.items] == sorted({message.seq for message in page.items})
         assert page.total == len(page.items)
-        assert await self.store.messages.latest(self.tenant, room.key, 1_000) == page.items
+        assert await self.store.messages.latest(land.key, room.key, 1_000) == page.items
         shown = [message.text for message in page.items if message.role != ASSISTANT]
         for said in list(room.said):
-            if said.doomed_by and (said.text not in shown or await self._has_taken_hold(said.doomed_by)):
+            if said.doomed_by and (said.text not in shown or await self._has_taken_hold(land, said.doomed_by)):
                 room.said.remove(said)
         assert shown == [said.text for said in room.said]
 
-    async def _has_taken_hold(self, deletion_id: Uid) -> bool:
-        deletion = await self.store.deletions.find(self.tenant, deletion_id)
-        return deletion is None or deletion.state != DETACHING
+    async def _has_taken_hold(self, land: Land, deletion_id: Uid) -> bool:
+        deletion = await self.store.deletions.find(land.key, deletion_id)
+        return deletion is None or deletion.state not in (DETACHED, DETACHING)
 
-    async def _check_gone(self, key: Uid) -> None:
-        assert await self.store.chats.find_by_key(self.tenant, key) is None
+    async def _check_gone(self, land: Land, key: Uid) -> None:
+        assert await self.store.chats.find_by_key(land.key, key) is None
         with pytest.raises(ChatNotFound):
-            await self.store.messages.page(self.tenant, key, ALL)
+            await self.store.messages.page(land.key, key, ALL)
         with pytest.raises(ChatNotFound):
-            await self.instance.messages.append(self.tenant, key, [Draft("ben", USER, "late")])
+            await self.instance.messages.append(land.key, key, [Draft("ben", USER, "late")])
 
     # The end
 
     def teardown(self) -> None:
         try:
-            if self.tenant:
-                self.disconnect_all()
-                self.stop_turns()
+            if self.lands:
+                self._calm_down()
                 self._work_to_the_end()
                 self.do(self._check())
                 self.do(self._check_end())
         finally:
-            self.do(self._end_tasks())
-            for store in self.stores:
-                self.do(store.close())
-            self.runner.close()
-            self.patch.undo()
-            shutil.rmtree(self.folder)
+            self.end()
+
+    def _calm_down(self) -> None:
+        for land in [land for land in self.lands if land.is_there]:
+            self.land = land
+            self.disconnect_all()
+            self.stop_turns()
+        self.let_windows_end()
 
     def _work_to_the_end(self) -> None:
         """Every deletion ends, or says what it waits for."""
         for _ in range(PASSES):
-            if all(self._is_over_or_says_why(job) for job in self.do(self._jobs())):
+            self.let_windows_end()  # of those that have only now stopped to wait
+            if all(self.do(self._are_over(land)) for land in self.lands):
                 return
             self.do(self.instance.worker.run_once())
             self._see_who_waited()
-        raise AssertionError(f"not over: {self.do(self._jobs())}")
+        raise AssertionError(f"not over: {[self.do(self._jobs_of(land)) for land in self.lands]}")
 
-    async def _jobs(self) -> list[Deletion]:
-        return await self.store.deletions.list(self.tenant, [], None, 1_000, None)
+    async def _jobs_of(self, land: Land) -> list[Deletion]:
+        return await self.store.deletions.list(land.key, [], None, 1_000, None)
 
-    def _is_over_or_says_why(self, job: Deletion) -> bool:
-        is_last = job.state == WAITING and self._live(job.kind, job.target_key)[2]
-        return job.state == DONE or (is_last and job.last_error == ChatIsLastOfSession.code)
+    async def _are_over(self, land: Land) -> bool:
+        return all(self._is_over_or_says_why(land, job) for job in await self._jobs_of(land))
+
+    def _is_over_or_says_why(self, land: Land, job: Deletion) -> bool:
+        is_last = job.state == WAITING and land.live(job.kind, job.target_key)[2]
+        return job.state in (DONE, UNDONE) or (is_last and job.last_error == ChatIsLastOfSession.code)
 
     async def _check_end(self) -> None:
-        done = [job for job in await self._jobs() if job.state == DONE]
-        receipts = await self.store.receipts.list(self.tenant, 0, 1_000)
-        assert sorted(receipt.deletion_id for receipt in receipts) == sorted(job.id for job in done)
-        verdict = await self.instance.receipts.verify(self.tenant)
-        assert verdict.ok, verdict
+        for land in self.lands:
+            done = [job for job in await self._jobs_of(land) if job.state == DONE]
+            receipts = await self.store.receipts.list(land.key, 0, 1_000)
+            assert sorted(receipt.deletion_id for receipt in receipts) == sorted(job.id for job in done)
+            verdict = await self.instance.receipts.verify(land.key)
+            assert verdict.ok, verdict
         assert set((await self.store.orphans()).values()) == {0}
         assert await self.store.check_integrity() == []
 

@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from antiphon.stores.postgres.migrations import known_migrations
-from antiphon.stores.postgres.store import PostgresStore
+from antiphon.stores.postgres.database import open_database
+from antiphon.stores.postgres.migrations import known_migrations, migrate
 from tests.postgres_server import EMPTY, PostgresServer, postgres_server, postgres_url
 from tests.server_process import ServerProcess
 from tests.tcp_proxy import Fault, TcpProxy, proxy
@@ -124,7 +124,9 @@ async def test_a_first_start_that_is_killed_leaves_a_server_that_starts(
     proxy: TcpProxy, empty_url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     measured = await postgres_server.create_database(EMPTY)
-    await (await PostgresStore.open(proxy.url(measured))).close()
+    database = await open_database(proxy.url(measured))
+    await migrate(database)
+    await database.close()
     await postgres_server.drop_database(measured)
     last = proxy.requests  # the commit; its answer is one later, since a connection begins with one
     assert last > 20

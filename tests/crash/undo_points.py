@@ -7,6 +7,7 @@ Whoever comes after a kill at any point of that finds it whole or out of reach, 
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from tests.crash.kill_points import Fault, Play, let_leases_run_out, rehearsed, 
 
 ORDER = Order(AFTER, undo_seconds=3_600)
 
+Expire = Callable[[], Awaitable[None]]
+"""Lets all leases of a world run out."""
+
 
 async def ask(store: Store, world: World, target: str) -> Uid:
     """Ask for the deletion: the world is full of what is live."""
@@ -35,16 +39,15 @@ async def ask(store: Store, world: World, target: str) -> Uid:
     return (await detach[kind](world.tenant_id, key, ORDER)).deletion.id
 
 
-async def wait_and_undo(folder: Path, ground: Ground, target: str, fault: Fault) -> Ground:
+async def wait_and_undo(stage: Stage, ground: Ground, target: str, fault: Fault, expire: Expire) -> Ground:
     """All of it, without a kill or to the kill."""
-    store, world = await SqliteStore.open(folder / "data"), ground.world
-    stage = Stage(folder, store)
+    store, world = stage.store, ground.world
     fault.arm()
     await stage.receipts.start()
     deletion_id = await ask(store, world, target)
     await stage.work_until(world, WAITING)
     fault.arm(is_armed=False)
-    let_leases_run_out(folder, is_all=True)
+    await expire()
     ground.stages = [await view_of(store, world)]
     fault.arm()
     await stage.work_until(world, DETACHED)
@@ -54,20 +57,13 @@ async def wait_and_undo(folder: Path, ground: Ground, target: str, fault: Fault)
     await store.deletions.undo(world.tenant_id, deletion_id)
     fault.arm(is_armed=False)
     assert shown(await view_of(store, world)) == shown(ground.stages[0]), "not all is back"
-    await store.close()
     return ground
 
 
-async def act(folder: Path, ground: Ground, target: str, fault: Fault) -> None:
-    """To the kill."""
-    await wait_and_undo(folder, ground, target, fault)
-
-
-async def take_over(folder: Path, ground: Ground, _target: str) -> None:
+async def undo_after_all(stage: Stage, ground: Ground) -> None:
     """The next process lets it take hold, if it was asked for and is not undone, and undoes it."""
-    let_leases_run_out(folder, is_all=True)
-    store, world = await SqliteStore.open(folder / "data"), ground.world
-    stage, (whole, gone) = Stage(folder, store), [shown(view) for view in ground.stages]
+    store, world = stage.store, ground.world
+    whole, gone = [shown(view) for view in ground.stages]
     jobs = await stage.jobs(world)
     state = jobs[0].state if jobs else None
     assert shown(await view_of(store, world)) == (gone if state == DETACHED else whole), f"half visible while {state}"
@@ -79,6 +75,31 @@ async def take_over(folder: Path, ground: Ground, _target: str) -> None:
         assert job.undo_until is not None
         assert (await store.deletions.undo(world.tenant_id, job.id)).state == UNDONE
     assert shown(await view_of(store, world)) == whole, "not all is back"
+    assert {job.state for job in await stage.jobs(world)} <= {UNDONE}
+
+
+async def act(folder: Path, ground: Ground, target: str, fault: Fault) -> Ground:
+    """In SQLite, without a kill or to the kill."""
+    store = await SqliteStore.open(folder / "data")
+
+    async def expire() -> None:
+        let_leases_run_out(folder, is_all=True)
+
+    done = await wait_and_undo(Stage(folder, store), ground, target, fault, expire)
+    await store.close()
+    return done
+
+
+async def die(folder: Path, ground: Ground, target: str, fault: Fault) -> None:
+    """To the kill."""
+    await act(folder, ground, target, fault)
+
+
+async def take_over(folder: Path, ground: Ground, _target: str) -> None:
+    """The next process."""
+    let_leases_run_out(folder, is_all=True)
+    store = await SqliteStore.open(folder / "data")
+    await undo_after_all(Stage(folder, store), ground)
     assert await store.deletions.pending() == (0, 0)
     await check_store(store)
     await store.close()
@@ -88,7 +109,7 @@ def main() -> None:
     """The command."""
     folder, target = Path(sys.argv[1]), sys.argv[2]
     shorten()
-    play = Play(wait_and_undo, act, take_over)
+    play = Play(act, die, take_over)
     ground, names = rehearsed(folder, target, play=play)
     outcome = try_points(partial(try_point, play=play), folder, ground, target, names)
     sys.stdout.write(msgspec.json.encode(outcome).decode())

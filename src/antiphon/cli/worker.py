@@ -14,6 +14,7 @@ import typer
 from antiphon.cli.parts import DatabaseUrl, DataDir, parts_of
 from antiphon.core.deletion.receipts import Receipts
 from antiphon.core.deletion.worker import Worker
+from antiphon.core.embeddings import Embeddings
 from antiphon.core.imports import Imports
 from antiphon.core.indexing import Indexing
 from antiphon.core.sandboxes import Sandboxes
@@ -40,15 +41,19 @@ async def _work(context: typer.Context, settings: Settings) -> None:
         sandboxes = Sandboxes(store, parts.make_sandboxes(settings))
         at_work = Worker(store, receipts, remove_files=sandboxes.remove_files)
         webhooks = Webhooks(store, parts.make_sender(settings), parts.webhook_secret(settings))
-        indexing = Indexing(store, [store.search])
+        embedder = parts.make_embedder(settings)
+        embeddings = Embeddings(store, embedder)
+        indexing = Indexing(store, [store.search, embeddings] if embedder else [store.search])
         imports = Imports(store, settings.imports_dir)
-        working = asyncio.create_task(_do_all(at_work.run, indexing.run, webhooks.run, imports.run))
+        works = (at_work.run, indexing.run, embeddings.run, webhooks.run, imports.run)
+        working = asyncio.create_task(_do_all(*works))
         _stop_at_signals(working)
         typer.echo("ready")
         await asyncio.wait([working])
         await at_work.release()
         await webhooks.release()
         await imports.release()
+        await embeddings.close()
         if not working.cancelled():
             await working
     finally:

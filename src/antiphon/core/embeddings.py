@@ -23,6 +23,7 @@ from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Message
 
 _log = logging.getLogger(__name__)
+_PLAIN = "text"  # nobody refuses it for what it is
 
 
 class Embeddings:
@@ -33,6 +34,7 @@ class Embeddings:
     """
 
     kind = VECTORS
+    claim_seconds: float = limits.EMBEDDING_CLAIM_SECONDS
 
     def __init__(self, store: Store, embedder: Embedder | None) -> None:
         self._store = store
@@ -51,11 +53,10 @@ class Embeddings:
         said = await self._store.vectors.texts(tenant_id, chat_key, cursor, upto)
         try:
             model = await self._embedder.name()
-            vectors = await self._embedder.embed([one.text for one in said]) if said else []
-        except AgentFailed as failed:
+            vectors = await _vectors_of(self._embedder, [one.text for one in said]) if said else []
+        except AgentFailed:
             self.failures += 1
-            _log.warning("messages not embedded", extra=describe(failed))
-            raise StoreUnavailable(failed.message) from None
+            raise
         pairs = list(zip(said, vectors, strict=True))
         is_kept = await self._store.vectors.keep(tenant_id, chat_key, cursor, upto, model, pairs)
         return upto if is_kept else cursor
@@ -141,10 +142,23 @@ async def _each_of(embedder: Embedder, noted: Sequence[Noted]) -> list[tuple[str
     """The vectors of conclusions, None where there is nothing to read or the text is refused. Raises AgentFailed."""
     try:
         readable = [one for one in noted if one.text.strip()]
-        vectors: list[Vector] = await embedder.embed([one.text for one in readable]) if readable else []
+        vectors = await _vectors_of(embedder, [one.text for one in readable]) if readable else []
     except InvalidInput:
         if len(noted) == 1:
             return [(noted[0].id, None)]
         return [pair for one in noted for pair in await _each_of(embedder, [one])]
     found = {one.id: vector for one, vector in zip(readable, vectors, strict=True)}
     return [(one.id, found.get(one.id)) for one in noted]
+
+
+async def _vectors_of(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+    """A vector for each text. Raises InvalidInput only for what a text is, AgentFailed where any would be refused."""
+    try:
+        return await embedder.embed(texts)
+    except InvalidInput:
+        if len(texts) == 1 and texts[0] != _PLAIN:
+            try:
+                await embedder.embed([_PLAIN])
+            except InvalidInput:
+                raise AgentFailed("the embeddings' server refuses every text") from None
+        raise

@@ -9,7 +9,7 @@ import msgspec
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import ids, limits, texts
-from antiphon.domain.errors import InvalidInput, MessageIdTaken, MessageNotFound
+from antiphon.domain.errors import ChatNotFound, InvalidInput, MessageIdTaken, MessageNotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import Draft, Message, Page
 
@@ -63,6 +63,8 @@ class Messages:
 
     async def page_of_single(self, tenant_id: Uid, session_id: str, part: Slice) -> Page:
         """The same of the only chat of a `single` session. Raises ChatNotFound."""
+        if not texts.is_client_id(session_id):
+            raise ChatNotFound
         return await self._store.messages.page_of_single(tenant_id, session_id, part)
 
     async def all(self, tenant_id: Uid, chat_key: Uid) -> list[Message]:

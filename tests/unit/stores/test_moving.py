@@ -65,7 +65,8 @@ async def seen(store: Store, world: World) -> dict[str, Any]:
     receipts = await store.receipts.list(tenant, 0, 100)
     deletions = await store.deletions.list(tenant, (), None, 100, None)
     view = await view_of(store, world)
-    del view["found"]  # candidates of a search, which each store gathers in its own way
+    derived = ("found", "nearest")  # candidates of a search are each store's own; vectors may have to be made anew
+    view = {name: answer for name, answer in view.items() if not any(word in name for word in derived)}
     for answer in view.values():
         if isinstance(answer, dict) and "blocked_by" in answer:
             answer["blocked_by"].sort(key=lambda blocker: blocker["id"])  # what is live stands in no order

@@ -44,7 +44,8 @@ async def test_a_store_that_fails_is_told(
     async def fail(*_: object, **__: object) -> None:
         raise error
 
-    for part, name in [(store.messages, "append"), (store.messages, "page"), (store.deletions, "detach_session"),
+    for part, name in [(store.messages, "append"), (store.messages, "page_of_single"),
+                       (store.deletions, "detach_session"),
                        (store.participants, "put"), (store.sessions, "put_single")]:  # fmt: skip
         monkeypatch.setattr(part, name, fail)
     batch = {"messages": [{"content": "x", "peer_id": "ann"}]}

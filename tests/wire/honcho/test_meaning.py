@@ -26,6 +26,7 @@ def embedder() -> ScriptedEmbedder:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The background looks all the time; after a failure nobody rests."""
     monkeypatch.setattr(limits, "INDEX_SCAN_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "INDEX_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(limits, "EMBEDDING_POLL_SECONDS", 0.01)
     monkeypatch.setattr(limits, "EMBEDDING_REST_SECONDS", 0)
 
@@ -36,9 +37,15 @@ async def said(w: Caller, instance: Instance) -> Caller:
     await w.new_session("s", peers={"ann": {}, "bob": {}})
     messages = [{"content": text, "peer_id": ("ann", "bob")[i % 2]} for i, text in enumerate(SAID)]
     assert (await w.post("/sessions/s/messages", {"messages": messages})).status_code == 201
-    await instance.indexing.catch_up()
+    await all_read(instance)
     assert (await instance.store.indexing.backlog(VECTORS)).messages == 0
     return w
+
+
+async def all_read(instance: Instance) -> None:
+    """Return once the background has read every message."""
+    while (await instance.store.indexing.backlog(VECTORS)).chats:
+        await instance.store.check()
 
 
 async def found(w: Caller, path: str, query: str, **more: object) -> list[str]:
@@ -133,7 +140,7 @@ async def test_a_late_writer_brings_nothing_back(w: Caller, embedder: ScriptedEm
     await embedder.asked.wait()
     assert (await w.delete("/sessions/s")).status_code == 202
     embedder.gate.set()
-    await instance.indexing.catch_up()
+    await all_read(instance)
     assert await found(w, "", "beverage") == []
     await w.new_session("s")
     assert await found(w, "", "beverage") == []
@@ -143,14 +150,28 @@ async def test_a_late_writer_brings_nothing_back(w: Caller, embedder: ScriptedEm
     assert "tea" in embedder.texts, "it was read before, and its vector found no message"
 
 
-async def test_a_text_that_is_refused_is_passed_over(
-    w: Caller, instance: Instance, monkeypatch: pytest.MonkeyPatch
+async def test_who_refuses_every_text_is_away_and_none_is_passed_over(
+    w: Caller, embedder: ScriptedEmbedder, instance: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(limits, "INDEX_ATTEMPTS", 1)
+    embedder.refuses_all = True
+    for name in ("s", "r"):
+        await w.new_session(name)
+        messages = [{"content": f"tea {i}", "peer_id": "ann"} for i in range(10)]
+        assert (await w.post(f"/sessions/{name}/messages", {"messages": messages})).is_success
+    while instance.embeddings.failures < 2:
+        await instance.store.check()
+    embedder.refuses_all = False
+    await all_read(instance)
+    assert instance.indexing.passed_over[VECTORS] == 0
+    assert len(await found(w, "", "beverage", limit=100)) == 20
+    assert caplog.messages.count("nothing can be indexed now") == instance.embeddings.failures
+
+
+async def test_a_text_that_is_refused_is_passed_over(w: Caller, instance: Instance) -> None:
     await w.new_session("s")
     messages = [{"content": text, "peer_id": "ann"} for text in ("a cat", "poison", "tea")]
     assert (await w.post("/sessions/s/messages", {"messages": messages})).is_success
-    await instance.indexing.catch_up()
+    await all_read(instance)
     assert (await instance.store.indexing.backlog(VECTORS)).messages == 0
     assert await found(w, "", "beverage") == ["tea"]
     assert await found(w, "", "pet") == ["a cat"]

@@ -117,15 +117,15 @@ async def test_a_batch_that_meets_a_deletion_is_refused(
 async def test_a_page_that_meets_a_deletion_is_empty(
     w: Caller, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session is deleted after the list has found it and before the page is read."""
+    """The session is deleted after the request has been let in and before the page is read."""
     await w.say("s", "first")
-    page = store.messages.page
+    page = store.messages.page_of_single
 
     async def page_late(*args: Any) -> Any:
         assert (await w.delete("/sessions/s")).status_code == 202
         return await page(*args)
 
-    monkeypatch.setattr(store.messages, "page", page_late)
+    monkeypatch.setattr(store.messages, "page_of_single", page_late)
     assert await w.texts("s") == []
 
 

@@ -149,7 +149,7 @@ async def test_chats_are_listed_the_newest_first_by_filter(ours: Caller, session
     problem(await ours.ask("GET", f"{PATH}?session=never"), 404, "not_found")
     problem(await ours.ask("GET", f"{PATH}?session="), 400, "invalid_input")
     cursor = good(await ours.ask("GET", f"{PATH}?limit=1"))["next"]
-    problem(await ours.ask("GET", f"{PATH}?participant=ann&cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"{PATH}?participant=ann&cursor={cursor}"), 400, "invalid_cursor")
 
 
 async def test_a_list_has_what_the_key_reaches(

@@ -120,7 +120,7 @@ async def test_connections_come_in_pages(
     assert [one["participant"] for one in found] == ["ann", "ben", "cid"]
     cursor = good(await ours.ask("GET", f"{chat_path(chat)}/connections?limit=1"))["next"]
     other = await make_chat()
-    problem(await ours.ask("GET", f"{chat_path(other)}/connections?cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"{chat_path(other)}/connections?cursor={cursor}"), 400, "invalid_cursor")
 
 
 async def test_who_may_look_and_who_may_close(ours: Caller, chat: str, caller: MakeCaller, instance: Instance) -> None:

@@ -82,6 +82,7 @@ def test_what_changes_one_thing_takes_its_version(document: Document) -> None:
     assert bound == {
         "patch /tenants/{tenant}",
         "delete /keys/{key_id}",
+        "delete /webhooks/{webhook_id}",
         "patch /sessions/{session_id}",
         "patch /chats/{chat_id}",
         "delete /sessions/{session_id}",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from antiphon.api.native.errors import ROWS
+from antiphon.api.native.routes import Native
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import AntiphonError, StoreFailed, StoreUnavailable
 from antiphon.stores.sqlite.store import SqliteStore
-from tests.wire.native.caller import Caller, chat_path, problem, turns_path
+from tests.wire.native.caller import PREFIX, Caller, chat_path, problem, turns_path
 
 
 def tree(root: type[AntiphonError]) -> Iterator[type[AntiphonError]]:
@@ -63,3 +65,18 @@ async def test_a_store_that_fails(
     tenant = await instance.tenants.get("t1")
     assert (await instance.chats.get(tenant.id, chat)).message_count == 0
     assert (await ours.ask("GET", chat_path(chat))).status_code == 200
+
+
+async def test_nothing_that_a_request_says_is_passed_over(ours: Caller, instance: Instance) -> None:
+    """Every route refuses a parameter that it does not have, and a field where it takes no body, to whom it knows."""
+    nobody = Caller(ours._http, "ant_x")
+    routes = [route for route in Native(instance, 0).routes.routes if not route.is_public]
+    assert len(routes) > 40
+    for route in routes:
+        path = re.sub(r"\{\w+\}", "x", route.path.removeprefix(PREFIX))
+        body = problem(await ours.ask(route.method, f"{path}?mdoe=cancel"), 400, "unknown_field")
+        assert body["errors"][0]["field"] == "mdoe", path
+        problem(await nobody.ask(route.method, f"{path}?mdoe=cancel"), 401, "authentication_failed")
+        if route.body is None and route.method != "GET":
+            body = problem(await ours.ask(route.method, path, json={"mode": "cancel"}), 400, "unknown_field")
+            assert body["errors"][0]["field"] == "mode", path

@@ -232,9 +232,7 @@ async def test_lines_out_of_place(ours: Caller, caller: MakeCaller, instance: In
     assert (await bring(other, signed([head, whose, chat])))["state"] == "done"
 
 
-async def test_two_messages_of_a_chat_with_one_client_id(
-    ours: Caller, caller: MakeCaller, instance: Instance
-) -> None:
+async def test_two_messages_of_a_chat_with_one_client_id(ours: Caller, caller: MakeCaller, instance: Instance) -> None:
     """In two chats of a session they may have the same."""
     session, chats = await make_session(instance, await tenant_id(instance))
     lines = (await export(ours, "session", session)).splitlines()[:-1]

@@ -54,7 +54,7 @@ async def test_participants_come_by_kind_and_name(ours: Caller, people: list[str
 
 async def test_a_cursor_is_of_one_filter(ours: Caller, people: list[str]) -> None:
     cursor = good(await ours.ask("GET", "/participants?limit=1&kind=peer"))["next"]
-    problem(await ours.ask("GET", f"/participants?cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"/participants?cursor={cursor}"), 400, "invalid_cursor")
     page = good(await ours.ask("GET", f"/participants?limit=1&kind=peer&cursor={cursor}"))
     assert [one["id"] for one in page["items"]] == people[1:2]
 

@@ -69,7 +69,6 @@ async def test_another_request_needs_another_key(ours: Caller, chat: str) -> Non
     await ours.events(chat)
     other = {"message": {"text": "something else"}}
     problem(await ours.ask("POST", turns_path(chat), json=other, headers=KEY), 422, "idempotency_key_reused")
-    problem(await ours.ask("POST", f"{turns_path(chat)}?a=b", json=SAID, headers=KEY), 422, "idempotency_key_reused")
     good(await ours.ask("POST", turns_path(chat), json=other, headers={"idempotency-key": "another"}), 202)
 
 

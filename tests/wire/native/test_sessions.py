@@ -119,7 +119,7 @@ async def test_sessions_are_listed_the_newest_first_by_filter(ours: Caller, page
     assert await ids(pages, ours, "&participant=ann&shape=multi") == ["s0"]
     assert await ids(pages, ours, "&participant=never") == []
     cursor = good(await ours.ask("GET", f"{PATH}?limit=1"))["next"]
-    problem(await ours.ask("GET", f"{PATH}?shape=single&cursor={cursor}"), 400, "invalid_input")
+    problem(await ours.ask("GET", f"{PATH}?shape=single&cursor={cursor}"), 400, "invalid_cursor")
     problem(await ours.ask("GET", f"{PATH}?shape=round"), 400, "invalid_input")
     problem(await ours.ask("GET", f"{PATH}?owner=ann"), 400, "unknown_field")
 

@@ -160,6 +160,7 @@ async def test_what_is_refused(
         assert await close_of(await open_socket(unseen, ours.key)) == (4404, "not_found")
     assert await close_of(await open_socket(chat, "nonsense")) == (4401, "authentication_failed")
     assert await close_of(await open_socket(chat, ours.key, "?after=x")) == (4400, "invalid_input")
+    assert await close_of(await open_socket(chat, ours.key, "?afer=1")) == (4400, "unknown_field")
     assert await close_of(await open_socket(chat, ours.key, **{"x-tenant": "t2"})) == (4403, "access_denied")
     monkeypatch.setattr(limits, "FOLLOWERS_PER_TENANT", 0)
     assert await close_of(await open_socket(chat, ours.key)) == (4429, "connection_limit_exceeded")

@@ -175,3 +175,11 @@ async def test_a_message_on_any_wire_is_told(http: httpx.AsyncClient, key: dict[
     ((message,),) = [item["body"]["data"]["messages"] for item in page["items"]]
     assert (message["seq"], message["role"]) == (1, "user")
     assert "SECRET" not in json.dumps(page)
+
+
+async def test_one_that_is_not_what_was_seen_stays(http: httpx.AsyncClient, key: dict[str, str]) -> None:
+    place = f"{ROOT}/{(await made(http, key))['id']}"
+    tag = (await http.get(place, headers=key)).headers["etag"]
+    refused = await http.delete(place, headers={**key, "if-match": '"of another"'})
+    assert (refused.status_code, refused.json()["code"]) == (412, "changed")
+    assert (await http.delete(place, headers={**key, "if-match": tag})).status_code == 204

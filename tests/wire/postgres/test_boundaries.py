@@ -138,7 +138,8 @@ async def test_cut_at_every_boundary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(database, "_pause_seconds", lambda *_: 0.0)
-    monkeypatch.setattr(limits, "KEY_CACHE_SECONDS", -1)  # the key is looked up every time
+    monkeypatch.setattr(limits, "KEY_CACHE_SECONDS", -1)  # the key is looked up every time,
+    monkeypatch.setattr(limits, "TENANT_SETTINGS_SECONDS", -1)  # and so are the settings
     statuses: Counter[int] = Counter()
     for number in itertools.count(1):
         assert number < MANY, "it never gets to its end"

@@ -46,11 +46,11 @@ def take_given(scope: Scope) -> Given:
     query = dict(parse_qsl(raw, keep_blank_values=True, errors="surrogateescape"))
     scope["query_string"] = b""
     headers = dict(scope["headers"])
-    values = []
+    values: dict[str, str | None] = {}
     for name, header in _HEADER_OF.items():
         found = (text for text in (query.get(name), _text_of(headers.get(header or b""))) if text and text.strip())
-        values.append(next(found, None))
-    return Given(*values, origin=_text_of(headers.get(b"origin")))
+        values[name] = next(found, None)
+    return Given(**values, origin=_text_of(headers.get(b"origin")))
 
 
 def _text_of(raw: bytes | None) -> str | None:

@@ -20,6 +20,10 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
 
 
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request holds whose route takes no body: a field in it means something that would not be done."""
+
+
 async def read_body(request: Request, kind: type[T]) -> T:
     """The body as that type; an empty one is an empty object. Raises InvalidInput, UnknownField, BodyTooLarge."""
     raw = await request.body()

@@ -6,7 +6,7 @@ import msgspec
 
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, cut_page, list_name, read_cursor, read_limit
+from antiphon.api.native.queries import PAGE, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.wire import CONNECTION, parse_id, show_time
 from antiphon.api.routing import Route
@@ -54,7 +54,6 @@ class Connections:
     async def list(self, request: Request) -> Reply:
         """GET /chats/{chat_id}/connections, those of all processes in order of opening."""
         principal = await self._reach.caller(request)
-        check_names(request, PAGE_NAMES)
         chat = await self._reach.chat(principal, request.params["chat_id"])
         limit, of_list = read_limit(request), list_name("connections", principal.tenant_id, text_of(chat.key))
         after = read_cursor(of_list, request)
@@ -68,7 +67,6 @@ class Connections:
         The socket is closed at once when this process holds it, else when the one that does renews its leases.
         """
         principal = await self._reach.steward(request)
-        check_names(request, ())
         connection_id = parse_id(request.params["connection_id"], CONNECTION)
         await self._instance.connections.dismiss(principal.tenant_id, connection_id)
         return Reply(204)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -14,8 +14,6 @@ from antiphon.api.native.errors import TargetBusy, TooManyTargets, problem_of, r
 from antiphon.api.native.export import DELETING_ANSWER, DELETING_FORMS, Exports, as_surveyed
 from antiphon.api.native.queries import (
     PAGE,
-    PAGE_NAMES,
-    check_names,
     cut_page,
     list_name,
     read_cursor,
@@ -202,7 +200,6 @@ class Deletions:
     async def plan(self, request: Request) -> Reply:
         """POST /deletions/plan: 200 with the digest, as `ETag` too; 404 when one of the targets is not there."""
         principal = await self._reach.caller(request)
-        check_names(request, ())
         body = await read_body(request, NewPlan)
         targets = _targets_of(body)
         aims = [await self._aim(principal, target) for target in targets]
@@ -216,7 +213,6 @@ class Deletions:
     async def create(self, request: Request) -> Reply:
         """POST /deletions: 202 for one, 200 for a list, in which each target has its own fate."""
         principal = await self._reach.caller(request)
-        check_names(request, ())
         body = await read_body(request, NewDeletion)
         targets = _targets_of(body)
         reason = None if body.reason is None else _check_reason(body.reason)
@@ -229,7 +225,7 @@ class Deletions:
         """DELETE /chats/{chat_id}: 202, out of everybody's reach; with `export` 200 and, first, all of it."""
         principal = await self._reach.caller(request)
         target = Target("chat", request.params["chat_id"])
-        order = Order(_mode_of(request, {"mode", "export"}))
+        order = Order(_mode_of(request))
         if "export" in request.query:
             return await self._export(request, principal, target, order)
         return await self._order(request, principal, target, order)
@@ -255,7 +251,7 @@ class Deletions:
         """DELETE /sessions/{session_id}: 202, with all its chats."""
         principal = await self._reach.caller(request)
         target = Target("session", request.params["session_id"])
-        return await self._order(request, principal, target, Order(_mode_of(request, {"mode"})))
+        return await self._order(request, principal, target, Order(_mode_of(request)))
 
     async def get(self, request: Request) -> Reply:
         """GET /deletions/{deletion_id}."""
@@ -280,7 +276,6 @@ class Deletions:
     async def list(self, request: Request) -> Reply:
         """GET /deletions, the newest first."""
         principal = await self._reach.overseer(request)
-        check_names(request, {*PAGE_NAMES, *(query.name for query in _FILTER)})
         states = sorted({value for name, value in request.query_items if name == "state"})
         if unknown := [state for state in states if state not in _STATES]:
             raise InvalidInput(f"{unknown[0]!r} is no state of a deletion", field="state")
@@ -401,8 +396,7 @@ def _check_reason(text: str) -> str:
     return texts.check_text(text, "reason", limits.DELETION_REASON_CHARACTERS)
 
 
-def _mode_of(request: Request, known: Collection[str]) -> str:
-    check_names(request, known)
+def _mode_of(request: Request) -> str:
     mode = request.query.get("mode", deletions.REFUSE)
     if mode not in _MODES:
         raise InvalidInput(f"mode is {', '.join(_MODES[:-1])} or {_MODES[-1]}", field="mode")

@@ -10,7 +10,6 @@ import msgspec
 from antiphon.api.http import ClientGone, Request, StreamReply
 from antiphon.api.native.errors import refusals, row_of
 from antiphon.api.native.examples import EXPORTED, EXPORTED_LINES, EXPORTED_MARKDOWN
-from antiphon.api.native.queries import check_names
 from antiphon.api.native.reach import Reach
 from antiphon.api.routing import Content, Query, Route
 from antiphon.core.deletion.engine import Target
@@ -100,7 +99,6 @@ def as_surveyed(chat: Chat, last_seqs: dict[str, int]) -> Chat:
 
 
 def _form_of(request: Request) -> Any:
-    check_names(request, {"format"})
     return make_form(request.query.get("format", "jsonl"))
 
 

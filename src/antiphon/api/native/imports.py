@@ -8,6 +8,7 @@ from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.errors import refusals
 from antiphon.api.native.examples import EXPORTED_LINES
 from antiphon.api.native.reach import Reach
+from antiphon.api.native.versions import versioned
 from antiphon.api.routing import Content, Route
 from antiphon.core.export_forms import JsonLines
 from antiphon.core.instance import Instance
@@ -79,7 +80,7 @@ class Imports:
         import_id = parse_import_id(request.params["import_id"])
         if import_id is None:
             raise ImportNotFound
-        return json_reply(200, show_import(await self._instance.imports.get(principal.tenant_id, import_id)))
+        return versioned(200, show_import(await self._instance.imports.get(principal.tenant_id, import_id)))
 
 
 def show_import(known: Imported) -> Import:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from antiphon.api.http import Request, encode
@@ -26,13 +26,11 @@ PAGE = (
 )
 """What a list takes that comes in pages."""
 
-PAGE_NAMES = frozenset(query.name for query in PAGE)
 
-
-def check_names(request: Request, known: Collection[str]) -> None:
+def check_names(request: Request, known: Sequence[Query]) -> None:
     """Raise UnknownField for a parameter that the route does not have: nobody meant it to be passed over."""
     for name, _ in request.query_items:
-        if name not in known:
+        if not any(query.name == name and query.place == "query" for query in known):
             raise UnknownField(f"{name} is not known", field=name)
 
 

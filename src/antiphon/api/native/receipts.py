@@ -9,8 +9,6 @@ from antiphon.api.native.bodies import read_sequence
 from antiphon.api.native.errors import refusals
 from antiphon.api.native.queries import (
     PAGE,
-    PAGE_NAMES,
-    check_names,
     cut_page,
     list_name,
     read_limit,
@@ -88,7 +86,6 @@ class Receipts:
     async def list(self, request: Request) -> Reply:
         """GET /receipts: from a sequence on, in the order of the chain."""
         principal = await self._reach.overseer(request)
-        check_names(request, {*PAGE_NAMES, _AFTER.name})
         of_list = list_name("receipts", principal.tenant_id)
         after = read_sequence(request.query.get(_AFTER.name, "0"), _AFTER.name)
         place = read_sequence_cursor(of_list, request)

@@ -70,8 +70,7 @@ class Retries:
         except TenantNotFound:  # one of which only the records are left keeps no answers
             return await route.handler(request)
         secret = _secret_of(key, principal, request)
-        asked = request.scope.get("query_string", b""), (request.header(b"if-match") or "").encode()
-        said = b"\0".join((b"request", *asked, await request.body()))
+        said = b"\0".join((b"request", (request.header(b"if-match") or "").encode(), await request.body()))
         attempt = _Attempt(self._instance, request, route, principal, secret)
         kept = await self._instance.idempotency.once(
             principal.tenant_id, _digest(secret, b"row"), _digest(secret, said), attempt.work

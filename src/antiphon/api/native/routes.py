@@ -7,6 +7,7 @@ from functools import cached_property
 from antiphon import __version__
 from antiphon.api.dialect import Dialect
 from antiphon.api.http import JSON, Reply, Request, StreamReply, encode, json_reply
+from antiphon.api.native.bodies import Nothing, read_body
 from antiphon.api.native.chats import Chats
 from antiphon.api.native.connections import Connections
 from antiphon.api.native.deletions import Deletions
@@ -18,6 +19,7 @@ from antiphon.api.native.imports import Imports
 from antiphon.api.native.keys import Keys
 from antiphon.api.native.messages import Messages
 from antiphon.api.native.participants import Participants
+from antiphon.api.native.queries import check_names
 from antiphon.api.native.rates import Rates, headers_of
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.receipts import Receipts
@@ -33,7 +35,7 @@ from antiphon.api.openapi import document
 from antiphon.api.routing import Content, Route, RouteTable
 from antiphon.api.ws import Places
 from antiphon.core.instance import Instance
-from antiphon.domain.errors import AntiphonError
+from antiphon.domain.errors import AntiphonError, InvalidInput
 
 PREFIX = "/antiphon/v1"
 SOCKET_PATH = f"{PREFIX}/chats/{{chat_id}}/events"
@@ -86,7 +88,13 @@ class Native(Dialect):
 
     async def respond(self, request: Request) -> Reply | StreamReply:
         """See the base; a request that is sent again is answered as before, and nothing is kept by caches."""
-        reply = await self._retries.answer(request, self.routes.match(request))
+        route = self.routes.match(request)
+        try:
+            await _check(request, route)
+        except InvalidInput:
+            await self._reach.caller(request)  # who has no key is told that, and nothing else
+            raise
+        reply = await self._retries.answer(request, route)
         if not isinstance(reply, StreamReply):
             reply.headers = [*reply.headers, _NO_STORE]
         reply.headers = [*reply.headers, *headers_of(request)]
@@ -121,3 +129,15 @@ class Native(Dialect):
                 EXAMPLES,
             )
         )
+
+
+async def _check(request: Request, route: Route) -> None:
+    """Raise InvalidInput for parameters that the route does not have, and for a body where it takes none.
+
+    What is for everybody does nothing that a mistake could change.
+    """
+    if route.is_public:
+        return
+    check_names(request, route.query)
+    if route.body is None and request.method not in {"GET", "HEAD"}:
+        await read_body(request, Nothing)

@@ -11,8 +11,6 @@ from antiphon.api.native.bodies import check_name, check_title, read_body
 from antiphon.api.native.errors import refusals
 from antiphon.api.native.queries import (
     PAGE,
-    PAGE_NAMES,
-    check_names,
     cut_page,
     list_name,
     read_choice,
@@ -108,7 +106,6 @@ class Sessions:
         principal = await self._reach.caller(request)
         if principal.scope == SESSION:
             raise AccessDenied
-        check_names(request, ())
         body = await read_body(request, NewSession)
         check_name(body.participant, "participant")
         session, is_new = await self._instance.sessions.ensure(principal.tenant_id, _new_of(principal, body))
@@ -137,7 +134,6 @@ class Sessions:
     async def change(self, request: Request) -> Reply:
         """PATCH /sessions/{session_id}: its title."""
         principal = await self._reach.caller(request)
-        check_names(request, ())
         session = await self._reach.session(principal, request.params["session_id"])
         self._reach.check_ownership(principal, session.owner_id)
         title = check_title((await read_body(request, SessionChange)).title)
@@ -149,7 +145,6 @@ class Sessions:
     async def list(self, request: Request) -> Reply:
         """GET /sessions: those that the key reaches, the newest first."""
         principal = await self._reach.caller(request)
-        check_names(request, {*PAGE_NAMES, *(query.name for query in _FILTER)})
         shape, owner = read_choice(request, "shape", _SHAPES), read_text(request, "participant")
         limit, of_list = read_limit(request), list_name("sessions", principal.tenant_id, shape, owner)
         before = read_cursor(of_list, request)

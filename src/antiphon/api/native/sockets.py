@@ -17,7 +17,8 @@ from antiphon.api.auth import api_key_of, bearer_of
 from antiphon.api.http import WIRE, InternalFault, Request, Wire, decode_json
 from antiphon.api.native.bodies import convert
 from antiphon.api.native.errors import row_of
-from antiphon.api.native.events import Start, read_start
+from antiphon.api.native.events import QUERY, Start, read_start
+from antiphon.api.native.queries import check_names
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.wire import AuthFrame, socket_bytes, socket_frame
 from antiphon.api.ws import CLOSE_GOING_AWAY, ClientLeft, FrameRate, Places, close, cut, send
@@ -118,6 +119,7 @@ class _EventSocket:
         try:
             async with asyncio.timeout(limits.SOCKET_HANDSHAKE_SECONDS):
                 principal, chat = await self._admitted(self._socket.path_params["chat_id"])
+                check_names(self._request, QUERY)
                 start = read_start(self._request)
         except TimeoutError:
             raise AuthenticationFailed("no key in time") from None

@@ -7,7 +7,7 @@ import msgspec
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import read_body
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, cut_page, list_name, read_cursor, read_limit
+from antiphon.api.native.queries import PAGE, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.versions import IF_MATCH, check_version, versioned
 from antiphon.api.native.wire import location_of, show_time
@@ -73,7 +73,6 @@ class Tenants:
     async def create(self, request: Request) -> Reply:
         """POST /tenants: 201."""
         await self._reach.administrator(request)
-        check_names(request, ())
         body = await read_body(request, NewTenant)
         tenant = await self._instance.tenants.create(body.name, settings=body.settings or {})
         shown = show_tenant(tenant)
@@ -87,7 +86,6 @@ class Tenants:
     async def change(self, request: Request) -> Reply:
         """PATCH /tenants/{tenant}: settings hold in every process within a second."""
         await self._reach.administrator(request)
-        check_names(request, ())
         body = await read_body(request, TenantChange)
         tenant = await self._instance.tenants.get(request.params["tenant"])
         check_version(request, show_tenant(tenant))
@@ -96,7 +94,6 @@ class Tenants:
     async def list(self, request: Request) -> Reply:
         """GET /tenants, in order of making."""
         principal = await self._reach.administrator(request)
-        check_names(request, PAGE_NAMES)
         limit, of_list = read_limit(request), list_name("tenants", principal.tenant_id)
         found = await self._instance.tenants.page(read_cursor(of_list, request), limit + 1)
         page, following = cut_page(found, limit, of_list, lambda tenant: tenant.id)

@@ -6,6 +6,7 @@ from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import check_message, check_metadata, read_body
 from antiphon.api.native.errors import refusals
 from antiphon.api.native.reach import Reach, default_speaker, may_speak_as
+from antiphon.api.native.versions import versioned
 from antiphon.api.native.wire import NewMessage, NewTurn, Stopped, Turn, parse_turn_id, show_turn
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
@@ -70,7 +71,7 @@ class Turns:
         """GET /turns/{turn_id}."""
         principal = await self._reach.caller(request)
         turn, chat = await self._reach.turn(principal, parse_turn_id(request.params["turn_id"]))
-        return json_reply(200, show_turn(turn, chat.id))
+        return versioned(200, show_turn(turn, chat.id))
 
     async def stop(self, request: Request) -> Reply:
         """POST /turns/{turn_id}/stop: 200 once the turn is over, which it may have been already; else 202."""

@@ -7,9 +7,9 @@ import msgspec
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import read_body
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.queries import PAGE, PAGE_NAMES, check_names, cut_page, list_name, read_cursor, read_limit
+from antiphon.api.native.queries import PAGE, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
-from antiphon.api.native.versions import versioned
+from antiphon.api.native.versions import IF_MATCH, check_version, versioned
 from antiphon.api.native.wire import parse_id, show_time
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
@@ -93,7 +93,14 @@ class Webhooks:
             Route("POST", f"{prefix}/webhooks", self.create, "Make a webhook.", made, body=NewWebhook),
             Route("GET", f"{prefix}/webhooks", self.list, "List webhooks.", {200: WebhookList, **refusals()}),
             Route("GET", one, self.get, "Get a webhook.", {200: Webhook, **refusals()}),
-            Route("DELETE", one, self.delete, "Delete a webhook with its deliveries.", {204: None, **refusals()}),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                "Delete a webhook with its deliveries.",
+                {204: None, **refusals(412)},
+                query=(IF_MATCH,),
+            ),
             Route(
                 "GET",
                 f"{one}/deliveries",
@@ -121,14 +128,15 @@ class Webhooks:
     async def delete(self, request: Request) -> Reply:
         """DELETE /webhooks/{webhook_id}: 204."""
         principal = await self._reach.steward(request)
-        await self._instance.webhooks.delete(principal.tenant_id, parse_id(request.params["webhook_id"], WEBHOOK))
+        webhook_id = parse_id(request.params["webhook_id"], WEBHOOK)
+        check_version(request, _show(await self._instance.webhooks.get(principal.tenant_id, webhook_id)))
+        await self._instance.webhooks.delete(principal.tenant_id, webhook_id)
         return Reply(204)
 
     async def deliveries(self, request: Request) -> Reply:
         """GET /webhooks/{webhook_id}/deliveries."""
         principal = await self._reach.steward(request)
         webhook_id = parse_id(request.params["webhook_id"], WEBHOOK)
-        check_names(request, PAGE_NAMES)
         limit = read_limit(request)
         of_list = list_name("deliveries", principal.tenant_id, text_of(webhook_id))
         before = read_cursor(of_list, request)

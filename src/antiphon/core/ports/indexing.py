@@ -46,8 +46,15 @@ class IndexingStore(Protocol):
         """The chats of a tenant that are due now, longest first."""
         ...
 
+    async def claim(self, kind: str, tenant_id: Uid, chat: Behind, seconds: float) -> bool:
+        """Let nobody else see to a chat for so long, or until the cursor moves: false when it is not due any more.
+
+        It saves work that costs much from being done twice; the fence is the cursor.
+        """
+        ...
+
     async def put_off(self, kind: str, tenant_id: Uid, chat_key: Uid, seconds: float) -> None:
-        """Let nobody see to a chat for so long: after a failure, or because this process does now.
+        """Let nobody see to a chat for so long, after a failure.
 
         A chat that is not due stays so; what is appended meanwhile waits too.
         """
@@ -67,17 +74,22 @@ class IndexingStore(Protocol):
 
 
 class IndexWork(Protocol):
-    """One kind of work. `batch` is how many sequences it takes at a time."""
+    """One kind of work. `batch` is how many sequences it takes at a time.
+
+    A step that costs much is claimed for `claim_seconds`; 0 where a claim would cost as much as the work.
+    """
 
     kind: str
     batch: int
+    claim_seconds: float
 
     async def advance(self, tenant_id: Uid, chat_key: Uid, cursor: int, upto: int) -> int:
         """Do the work for the messages after `cursor` up to `upto`, or for as many of them as it takes at a time.
 
         What it writes and the cursor (`IndexingStore.settle`) are one transaction, durable on return; the new cursor,
         or `cursor` itself when the fence has refused. Doing it again does no harm: two processes may try at once, and
-        a message that is changed is given again. Raises StoreUnavailable when it is to be tried later; what else it
-        raises is the fault of one of the messages, which is then looked for and passed over.
+        a message that is changed is given again. Raises StoreUnavailable when it is to be tried later, AgentFailed when
+        nothing of this kind can be done now; what else it raises is the fault of one of the messages, which is then
+        looked for and passed over: at once where it is InvalidInput.
         """
         ...

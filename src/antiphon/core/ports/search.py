@@ -13,11 +13,12 @@ from antiphon.domain.messages import Message
 class SearchStore(Protocol):
     """An index of the texts of messages, by all their runs of three characters in lowercase.
 
-    `kind` (`text`), `batch` and `advance` are those of `core.ports.indexing.IndexWork`.
+    `kind` (`text`), `batch`, `claim_seconds` (0) and `advance` are those of `core.ports.indexing.IndexWork`.
     """
 
     kind: str
     batch: int
+    claim_seconds: float
 
     async def advance(self, tenant_id: Uid, chat_key: Uid, cursor: int, upto: int) -> int:
         """Index the messages after `cursor` up to `upto`, or as many of them as go into one transaction."""

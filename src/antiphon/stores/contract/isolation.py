@@ -149,11 +149,6 @@ MATRIX = [
         lambda s, a, b: s.messages.append(a.tenant_id, a.chat.key, [draft("x")], b.connection.id),
         ConnectionNotFound,
     ),
-    row(
-        "messages.page_of_single",
-        lambda s, a, b: s.messages.page_of_single(a.tenant_id, b.single.id, ALL),
-        ChatNotFound,
-    ),
     row("messages.page", lambda s, a, b: s.messages.page(a.tenant_id, b.chat.key, ALL), ChatNotFound),
     row("messages.find", lambda s, a, b: s.messages.find(a.tenant_id, b.chat.key, b.messages[0].id), None),
     row("messages.find", lambda s, a, b: s.messages.find(a.tenant_id, a.chat.key, b.messages[0].id), None),
@@ -285,6 +280,7 @@ MATRIX = [
         lambda s, a, b: s.lists.messages(a.tenant_id, NAME, b.single_chat.key, EVERYTHING, ALL),
         Page([], 0),
     ),
+    row("indexing.claim", lambda s, a, b: s.indexing.claim(TEXT, a.tenant_id, Behind(b.single_chat.key, 0, 1), 60), False),
     row("indexing.put_off", lambda s, a, b: s.indexing.put_off(TEXT, a.tenant_id, b.single_chat.key, 60), None),
     row("indexing.settle", lambda s, a, b: s.indexing.settle(TEXT, a.tenant_id, b.single_chat.key, 0, 1), False),
     row("search.advance", lambda s, a, b: s.search.advance(a.tenant_id, b.single_chat.key, 0, 1), 0),
@@ -338,6 +334,8 @@ async def _use_of_names(store: Store, w: World) -> None:
     found = await store.chats.find(tenant, CHAT_ID)
     single = await store.chats.find_of_single(tenant, "s")
     assert [chat.key for chat in (found, single) if chat] == [w.chat.key, w.single_chat.key]
+    page = await store.messages.page_of_single(tenant, "s", ALL)
+    assert page == await store.messages.page(tenant, w.single_chat.key, ALL)
     assert {chat.owner_id for chat in (await store.chats.list_of_owner(tenant, "ann", ALL))[0]} == {w.ann.id}
     assert await store.chats.create(tenant, w.multi.key, w.ann.id, CHAT_ID, "T", None) == (found, False)
     assert (await store.chats.create_single(tenant, "ann", None, "{}"))[0].owner_id == w.ann.id
@@ -408,6 +406,7 @@ BY_NAME = {
     "chats.find",
     "chats.find_of_single",
     "chats.list_of_owner",
+    "messages.page_of_single",
     "connections.renew",
     "turns.renew",
     "turns.stopping",

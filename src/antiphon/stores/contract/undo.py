@@ -397,6 +397,22 @@ class UndoConflictContract:
             assert said == ([] if is_new else ["one", "two"])
             assert (await store.sessions.list(world.tenant_id, SINGLE, ALL))[1] == 1
 
+    @pytest.mark.parametrize("around", [SESSION, PARTICIPANT, TENANT])
+    async def test_what_waits_within_what_comes_back_waits_on(self, store: Store, around: str) -> None:
+        world, node = await new_world(store), new_uid7()
+        await connect(store, world.tenant_id, world.chats[1], node)
+        waiting = await take_away(store, world, CHAT, Order(AFTER))
+        gone = await take_away(store, world, around)
+        lease = await take_lease(store, world.tenant_id, node)
+        assert lease.deletion_id == waiting.id
+        step = await store.deletions.step(lease, node, 100, LONG_LEASE_SECONDS)
+        assert step == Step({}, WAITING, is_blocked=True), "nobody says that it is done with: it may come back"
+        await store.deletions.undo(world.tenant_id, gone.id)
+        step = await store.deletions.step(lease, node, 100, LONG_LEASE_SECONDS)
+        assert step.state == PURGING
+        assert await store.chats.find_by_key(world.tenant_id, world.chats[1].key) is None
+        assert await store.chats.find_by_key(world.tenant_id, world.chats[0].key) is not None
+
     async def test_a_race_with_the_end_of_the_window(self, store: Store) -> None:
         for _ in range(20):
             world = await new_world(store)

@@ -22,6 +22,15 @@ class PostgresIndexing:
         rows = await self._database.rows(f"chats_behind_{kind}", tenant_id=tenant_id, limit=limit)
         return [Behind(*row) for row in rows]
 
+    async def claim(self, kind: str, tenant_id: Uid, chat: Behind, seconds: float) -> bool:
+        """See the port."""
+
+        async def operation(tx: Cursor) -> bool:
+            whose = {"tenant_id": tenant_id, "key": chat.chat_key, "cursor": chat.cursor}
+            return await tx.run(f"claim_{kind}", **whose, seconds=seconds) > 0
+
+        return await self._database.transact(operation)
+
     async def put_off(self, kind: str, tenant_id: Uid, chat_key: Uid, seconds: float) -> None:
         """See the port."""
         values = {"tenant_id": tenant_id, "key": chat_key, "seconds": seconds}

@@ -25,6 +25,7 @@ class PostgresSearch:
     """`core.ports.search.SearchStore`."""
 
     kind = TEXT
+    claim_seconds = 0.0
 
     def __init__(self, database: Database) -> None:
         self._database = database

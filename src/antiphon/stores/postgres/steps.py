@@ -77,11 +77,15 @@ async def _files(tx: Cursor, job: Job) -> tuple[tuple[Uid, str], ...]:
 
 
 async def _stop_waiting(tx: Cursor, job: Job) -> Step:
-    """Detach when nothing is live any more; what is gone meanwhile needs nothing. Raises ChatIsLastOfSession."""
+    """Detach when nothing is live any more. What is gone meanwhile needs nothing, unless an undo may put it back.
+
+    Raises ChatIsLastOfSession.
+    """
     try:
         doomed = await detach.look(tx, job.tenant_id, job.kind, job.target_key, is_held=True)
     except NotFound:
-        return Step({}, SCRUBBING)
+        may_return = await tx.row("may_come_back", tenant_id=job.tenant_id, key=job.target_key) is not None
+        return Step({}, WAITING, is_blocked=True) if may_return else Step({}, SCRUBBING)
     try:
         await detach.check_idle(tx, job.tenant_id, doomed)
     except (ChatHasActiveConnections, ChatHasActiveTurn):

@@ -25,6 +25,15 @@ class SqliteIndexing:
         rows = self._file.rows(f"chats_behind_{kind}", tenant_id=tenant_id, now=times.now(), limit=limit)
         return [Behind(*row) for row in rows]
 
+    async def claim(self, kind: str, tenant_id: Uid, chat: Behind, seconds: float) -> bool:
+        """See the port."""
+
+        def operation(tx: Transaction) -> bool:
+            whose = {"tenant_id": tenant_id, "key": chat.chat_key, "cursor": chat.cursor}
+            return tx.run(f"claim_{kind}", **whose, due=tx.now + micros_of(seconds), now=tx.now) > 0
+
+        return await self._file.write(operation)
+
     async def put_off(self, kind: str, tenant_id: Uid, chat_key: Uid, seconds: float) -> None:
         """See the port."""
 

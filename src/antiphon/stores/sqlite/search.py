@@ -33,6 +33,7 @@ class SqliteSearch:
     """`core.ports.search.SearchStore`."""
 
     kind = TEXT
+    claim_seconds = 0.0
 
     def __init__(self, file: File) -> None:
         self._file = file

@@ -76,11 +76,15 @@ def _files(tx: Transaction, job: Job) -> tuple[tuple[Uid, str], ...]:
 
 
 def _stop_waiting(tx: Transaction, job: Job) -> Step:
-    """Detach when nothing is live any more; what is gone meanwhile needs nothing. Raises ChatIsLastOfSession."""
+    """Detach when nothing is live any more. What is gone meanwhile needs nothing, unless an undo may put it back.
+
+    Raises ChatIsLastOfSession.
+    """
     try:
         doomed = detach.look(tx, job.tenant_id, job.kind, job.target_key)
     except NotFound:
-        return Step({}, SCRUBBING)
+        may_return = tx.row("may_come_back", tenant_id=job.tenant_id, key=job.target_key) is not None
+        return Step({}, WAITING, is_blocked=True) if may_return else Step({}, SCRUBBING)
     try:
         detach.check_idle(tx, job.tenant_id, doomed)
     except (ChatHasActiveConnections, ChatHasActiveTurn):

@@ -38,6 +38,7 @@ ONLY_IN_SQLITE = {
     "count_members": "part of list_members",
     "count_tenants": "part of list_tenants",
     "drop_connections": "part of detach_chats",
+    "forget_imports_of": "part of detach_chats and of detach_sessions",
     "find_gone_owner": "part of hold_owners",
     "find_speaker": "part of append",
     "grow_chat": "only there a chat knows how long its messages are",

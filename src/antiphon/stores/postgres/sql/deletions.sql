@@ -106,9 +106,9 @@ WHERE tenant_id = :tenant_id AND id = :id AND state NOT IN ('done', 'undone', 'd
 UPDATE deletions SET lease_node = NULL, lease_until = NULL WHERE state NOT IN ('done', 'undone') AND lease_node = :node;
 
 -- name: pending_deletions
--- scope: system, how many deletions wait anywhere, and for how many seconds the oldest.
+-- scope: system, how many deletions wait anywhere, and for how many seconds the oldest; not imports that go on.
 SELECT count(*), coalesce(extract(epoch FROM now() - min(requested_at)), 0)::double precision
-FROM deletions WHERE state NOT IN ('done', 'undone');
+FROM deletions WHERE state NOT IN ('done', 'undone') AND NOT (mode = 'import' AND state = 'detached');
 
 -- name: overdue_deletions
 -- scope: system, how many deletions anywhere should have been done by now.

@@ -30,6 +30,17 @@ SELECT 1 FROM participants mine JOIN participants other
 WHERE mine.tenant_id = :tenant_id AND mine.undo_of = :undo_of
 LIMIT 1;
 
+-- name: may_come_back
+-- Whether something that is not there is kept for an undo, or all of its tenant is.
+SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = :key AND undo_of IS NOT NULL
+UNION ALL
+SELECT 1 FROM sessions WHERE tenant_id = :tenant_id AND key = :key AND undo_of IS NOT NULL
+UNION ALL
+SELECT 1 FROM participants WHERE tenant_id = :tenant_id AND id = :key AND undo_of IS NOT NULL
+UNION ALL
+SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND undo_of IS NOT NULL
+LIMIT 1;
+
 -- name: put_back_tenant
 -- Gives a tenant its name back; the statement that takes the name follows it.
 UPDATE tenants SET name = undo_id, undo_of = NULL, undo_id = NULL

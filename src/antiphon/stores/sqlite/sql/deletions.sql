@@ -102,8 +102,9 @@ UPDATE deletions SET lease_node = NULL, lease_until = NULL
 WHERE state NOT IN ('done', 'undone') AND lease_node = :node;
 
 -- name: pending_deletions
--- scope: system, how many deletions wait anywhere, and since when the oldest.
-SELECT count(*), min(requested_at) FROM deletions WHERE state NOT IN ('done', 'undone');
+-- scope: system, how many deletions wait anywhere, and since when the oldest; an import that goes on is none.
+SELECT count(*), min(requested_at) FROM deletions
+WHERE state NOT IN ('done', 'undone') AND NOT (mode = 'import' AND state = 'detached');
 
 -- name: overdue_deletions
 -- scope: system, how many deletions anywhere should have been done by now.

@@ -10,6 +10,11 @@ SELECT key, text_seq, last_seq FROM chats
 WHERE tenant_id = :tenant_id AND text_due IS NOT NULL AND id IS NOT NULL AND text_due <= :now
 ORDER BY text_due LIMIT :limit;
 
+-- name: claim_text
+-- Makes a chat that is due now, and whose cursor is here, due later: one of those who try finds it.
+UPDATE chats SET text_due = :due
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL AND text_seq = :cursor AND text_due <= :now;
+
 -- name: put_off_text
 -- Makes a chat due later.
 UPDATE chats SET text_due = :due
@@ -37,6 +42,11 @@ LIMIT :limit;
 SELECT key, vectors_seq, last_seq FROM chats
 WHERE tenant_id = :tenant_id AND vectors_due IS NOT NULL AND id IS NOT NULL AND vectors_due <= :now
 ORDER BY vectors_due LIMIT :limit;
+
+-- name: claim_vectors
+-- Makes a chat that is due now, and whose cursor is here, due later: one of those who try finds it.
+UPDATE chats SET vectors_due = :due
+WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL AND vectors_seq = :cursor AND vectors_due <= :now;
 
 -- name: put_off_vectors
 -- Makes a chat due later.
