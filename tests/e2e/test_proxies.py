@@ -162,15 +162,15 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     context = ssl.create_default_context(cafile=str(folder / "certificate.pem"))
     async with ScriptedModel().serving() as model:
         more = {"ANTIPHON_MODEL_URL": model.url, "ANTIPHON_MODEL": "m", "ANTIPHON_FORWARDED_ALLOW_IPS": "127.0.0.1"}
-        server = ServerProcess(tmp_path / "data", **more)
-        await asyncio.to_thread(server.begin().await_ready)
-        address = server.url.removeprefix("http://")
-        command = {"nginx": nginx_command, "caddy": caddy_command}[request.param](folder, port, address)
+        server = ServerProcess(tmp_path / "data", **more).begin()
         try:
+            await asyncio.to_thread(server.await_ready)
+            address = server.url.removeprefix("http://")
+            command = {"nginx": nginx_command, "caddy": caddy_command}[request.param](folder, port, address)
             with running(command, folder, port):
                 yield Site(server, port, context)
         finally:
-            server.__exit__(None)
+            server.__exit__()
 
 
 async def test_a_stream_arrives_as_it_comes_and_a_socket_is_passed_on(site: Site) -> None:

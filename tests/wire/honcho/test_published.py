@@ -19,7 +19,7 @@ PUBLISHED: dict[str, str] = json.loads((Path(__file__).parent / "published.json"
 ONE = "/v3/workspaces/{workspace_id}"
 SESSION = f"{ONE}/sessions/{{session_id}}"
 
-INLINE = frozenset({"UploadForm", "DialecticResponse", "SessionPeers", "PeerIds", "Delta", "Accepted", "Key"})
+INLINE = frozenset({"UploadForm", "DialecticResponse", "SessionPeers", "PeerIds", "Accepted", "Key"})
 """Schemas of ours that have no name in the published document."""
 
 ADDED = {
@@ -38,7 +38,6 @@ ADDED = {
     r"GET /v3/openapi\.json.*": "the document itself",
     r"DELETE .* 202 application/json\.message": "said of a body that is not described there",
     r"POST /v3/keys 200 application/json\.key": "as above",
-    r"POST .*/chat 200 text/event-stream\.(done|delta)": "as above",
 }
 """What only our document has, as patterns of lines, and why."""
 
@@ -60,7 +59,6 @@ CHANGED = {
         [
             f"DELETE {ONE} 202 application/json",
             f"DELETE {SESSION} 202 application/json",
-            f"POST {ONE}/peers/{{peer_id}}/chat 200 text/event-stream",
             "POST /v3/keys 200 application/json",
         ],
     ),

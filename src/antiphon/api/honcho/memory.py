@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from antiphon.api.honcho import memory_wire, wire
 from antiphon.api.honcho.bodies import read_body, validate
 from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
@@ -34,13 +32,6 @@ _CONTEXT_QUERY = (
 )
 
 
-class Delta(msgspec.Struct):
-    """An event of a streamed answer."""
-
-    done: bool
-    delta: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-
-
 class Memory:
     """The routes of cards, representations and questions."""
 
@@ -52,7 +43,7 @@ class Memory:
         """What is served."""
         gone = {404: wire.Refusal}
         card = {200: memory_wire.PeerCardResponse, **gone}
-        answered = (memory_wire.DialecticResponse, Content(Delta, _EVENTS))
+        answered = (memory_wire.DialecticResponse, Content(Any, _EVENTS))
         return [
             Route("GET", f"{_PEER}/card", self.card, "A card.", {**card, **REFUSALS}, query=(_TARGET,)),
             Route(

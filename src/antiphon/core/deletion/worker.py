@@ -203,7 +203,7 @@ class Worker:
         """Scrub, after the rest that the last scrub asks for: while there is room to gather more."""
         keeping = asyncio.create_task(self._keep(), name="leases of a scrub")
         try:
-            while time.monotonic() < self._rests_until and not self._has_enough_to_scrub:
+            while time.monotonic() < self._rests_until and not self._has_enough_to_scrub:  # noqa: ASYNC110  a timer
                 await asyncio.sleep(limits.SCRUB_GATHER_SECONDS)
             await self._scrub()
         finally:

@@ -16,7 +16,11 @@ from antiphon.domain.errors import (
     TenantNotFound,
 )
 from antiphon.domain.ids import new_uid7
-from antiphon.domain.sessions import MULTI
+from antiphon.domain.sessions import MULTI, NewSession
+from antiphon.stores.contract.imports import HEAD, opening
+from antiphon.stores.contract.imports import NODE as IMPORTING_NODE
+from antiphon.stores.contract.imports import begin as begin_import
+from antiphon.stores.contract.imports import write as write_import
 from antiphon.stores.contract.worlds import (
     ALL,
     LONG_LEASE_SECONDS,
@@ -138,6 +142,21 @@ class DetachContract:
         assert (job.state, job.counts) == (PURGING, {"messages": 4})
         await purge(store, tenant)
         assert (await reload_deletion(store, tenant, job.id)).counts == {"messages": 9, "chats": 1}
+
+    @pytest.mark.parametrize("kind", [CHAT, SESSION])
+    async def test_no_import_tells_of_what_is_detached(self, store: Store, kind: str) -> None:
+        tenant = await new_tenant(store)
+        if kind == CHAT:
+            await store.sessions.create(tenant, NewSession(MULTI, "s", "ann", "T", "first", "T"))
+        known = await begin_import(store, tenant, opening(kind=kind))
+        assert await store.deletions.pending() == (0, 0), "an import that goes on deletes nothing"
+        await write_import(store, tenant, known, HEAD)
+        done = await store.imports.finish(tenant, known.id, IMPORTING_NODE)
+        if kind == CHAT:
+            await store.deletions.detach_chat(tenant, done.target_key, Order(CANCEL))
+        else:
+            await store.deletions.detach_session(tenant, done.target_key, Order(CANCEL))
+        assert await store.imports.find(tenant, known.id) is None
 
     async def test_a_detached_session_is_not_there_with_its_chats(self, store: Store) -> None:
         tenant = await new_tenant(store)

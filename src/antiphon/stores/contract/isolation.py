@@ -280,7 +280,11 @@ MATRIX = [
         lambda s, a, b: s.lists.messages(a.tenant_id, NAME, b.single_chat.key, EVERYTHING, ALL),
         Page([], 0),
     ),
-    row("indexing.claim", lambda s, a, b: s.indexing.claim(TEXT, a.tenant_id, Behind(b.single_chat.key, 0, 1), 60), False),
+    row(
+        "indexing.claim",
+        lambda s, a, b: s.indexing.claim(TEXT, a.tenant_id, Behind(b.single_chat.key, 0, 1), 60),
+        False,
+    ),
     row("indexing.put_off", lambda s, a, b: s.indexing.put_off(TEXT, a.tenant_id, b.single_chat.key, 60), None),
     row("indexing.settle", lambda s, a, b: s.indexing.settle(TEXT, a.tenant_id, b.single_chat.key, 0, 1), False),
     row("search.advance", lambda s, a, b: s.search.advance(a.tenant_id, b.single_chat.key, 0, 1), 0),

@@ -284,7 +284,7 @@ def free_sessions(
     if sessions:
         session_keys = _json_of([session.key for session in sessions])
         tx.run("detach_sessions", tenant_id=tenant_id, keys=session_keys, undo_of=undo_of)
-    gone = _json_of([one.key for one in (*sessions, *chats)])
+    gone = _json_of([session.key for session in sessions] + [chat.key for chat in chats])
     tx.run("forget_imports_of", tenant_id=tenant_id, keys=gone)
     for shape, count in Counter(session.shape for session in sessions).items():
         tx.row("count_single" if shape == SINGLE else "count_multi", tenant_id=tenant_id, by=-count)

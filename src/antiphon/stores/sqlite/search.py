@@ -102,7 +102,7 @@ async def merge_texts(file: File) -> None:
 
 
 def _merge(tx: Transaction, begins_all: bool) -> int:
-    """One step, the first one of all of the index or the next: how many rows of its own tables the index has changed."""
+    """One step, the first of all of the index or the next: how many rows of its own tables the index has changed."""
     tx.run("set_deletemerge", percent=1)
     before = tx.connection.total_changes()
     tx.run("merge_texts", pages=-limits.MERGE_PAGES if begins_all else limits.MERGE_PAGES)
