@@ -476,12 +476,15 @@ async def test_nobody_rests_when_no_more_can_be_gathered(
         await wait_for(watched, *jobs)
 
 
-async def test_a_scrub_is_followed_by_a_rest(watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("took", "rests"), [(0.5, 2.0), (1.0, 4.0), (30.0, 4.0)])
+async def test_a_scrub_is_followed_by_a_rest(
+    watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch, took: float, rests: float
+) -> None:
     clock = 100.0
 
     async def take_time() -> None:
         nonlocal clock
-        clock += 3
+        clock += took
 
     watched.before["scrub"] = take_time
     worker = Worker(watched, receipts)
@@ -489,4 +492,4 @@ async def test_a_scrub_is_followed_by_a_rest(watched: Any, receipts: Receipts, m
     await worker._take()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock))
     await worker._scrub()
-    assert worker._rests_until == 103 + limits.SCRUB_REST * 3
+    assert worker._rests_until == 100 + took + rests

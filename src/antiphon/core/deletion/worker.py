@@ -4,7 +4,7 @@ A job is held by a lease, extended by each step; whoever finds it over goes on. 
 growing, capped delay, for ever: a deletion may be late, and says why, but it is never given up.
 
 A scrub may take long, and serves many deletions. So it goes on beside the steps, and then rests SCRUB_REST times as
-long as it took: it has a fifth of the time at most, however much is deleted.
+long as it took, but no longer than SCRUB_REST_SECONDS: what waits is begun within five seconds.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ class Worker:
         finally:
             self._in_scrub = []
         now = time.monotonic()
-        self._rests_until = now + limits.SCRUB_REST * (now - begun)
+        self._rests_until = now + min(limits.SCRUB_REST * (now - begun), limits.SCRUB_REST_SECONDS)
         await asyncio.gather(*(self._complete(lease, bytes_state) for lease in leases))
 
     async def _keep(self) -> None:
