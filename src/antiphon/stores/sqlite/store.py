@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from antiphon.core.ports import (
@@ -62,6 +63,7 @@ from antiphon.stores.sqlite.turns import SqliteTurns
 from antiphon.stores.sqlite.vectors import SqliteVectors
 from antiphon.stores.sqlite.webhooks import SqliteWebhooks
 
+_PAUSE_SECONDS = 0.1
 _JOINS = {"messages.chat_key": f"p.num = c.place >> {SEQ_BITS}", "message_vectors.seq": "p.place = c.place"}
 
 
@@ -155,6 +157,14 @@ def _open_file(data_dir: Path) -> File:
         raise StoreUnavailable(f"the data directory {data_dir} cannot be made: {error.strerror}") from None
     path = data_dir / FILE_NAME
     _make_private(path)
+    for attempt in range(1, limits.STORE_ATTEMPTS):
+        with suppress(StoreUnavailable):  # others who start or stop at the same moment hold it for longer than usual
+            return _open_once(path)
+        time.sleep(_PAUSE_SECONDS * attempt)
+    return _open_once(path)
+
+
+def _open_once(path: Path) -> File:
     connection = open_writer(path)
     try:
         migrate(connection)

@@ -20,6 +20,7 @@ from antiphon.stores.sqlite.store import SqliteStore
 FORK = """
 import asyncio, os, pathlib, signal, sys, time
 import apsw
+from antiphon.domain.errors import StoreUnavailable
 from antiphon.stores.sqlite.store import SqliteStore
 
 def fork(work):
@@ -39,7 +40,12 @@ def ended(child):
 def open_and_use(folder):
     async def work():
         store = await SqliteStore.open(pathlib.Path(folder))
-        await store.check()
+        while True:
+            try:
+                await store.check()
+                break
+            except StoreUnavailable:  # a reader does not wait for those who come and go: the next look finds it well
+                await asyncio.sleep(0.01)
         await store.close()
     asyncio.run(work())
 """
