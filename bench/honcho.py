@@ -2,7 +2,8 @@
 
 Each call has a budget: a twentieth of the CPU that the reference server (Honcho 3.0.12 on PostgreSQL, one process) was
 measured to use for it, on a core that did `calibrate`'s loop in REFERENCE_MS. Budgets are scaled by how long that loop
-takes here and now, so that a slow hour of the machine makes neither side look better.
+takes here and now, so that a slow hour of the machine makes neither side look better. What a call leaves to be done
+behind its answer, such as the index of texts, is counted as far as it is done while the call is measured.
 """
 
 from __future__ import annotations
@@ -169,9 +170,21 @@ def measure(product: servers.Served, dataset: data.Dataset, generator: Process, 
                     (call.title, connections),
                     Line(call.title, connections, call.reference[at] * 1e3 / SHARE, call.has_target, [], []),
                 )
+                _settle(product)
                 line.calibrations.append(calibrate())
                 line.seen.append(_ask(product, generator, call, connections, seconds))
     return "\n".join([HEADINGS, *(str(line) for line in lines.values())])
+
+
+def _settle(product: servers.Served) -> None:
+    """Wait until what earlier calls have left to be done (deletions, the index of texts) is done: it is theirs."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        with urllib.request.urlopen(f"http://127.0.0.1:{product.port}/readyz", timeout=PATIENCE_SECONDS) as answer:
+            ready = msgspec.json.decode(answer.read())
+        if not ready["deletions"]["pending"] and not any(kind["pending"] for kind in ready["indexing"].values()):
+            return
+        time.sleep(0.2)
 
 
 def _ask(product: servers.Served, generator: Process, call: Call, connections: int, seconds: float) -> Figures:
