@@ -177,9 +177,9 @@ ORDER BY m.seq DESC;
 -- name: messages_of_single
 -- The same of the only chat of a single session.
 WITH head AS MATERIALIZED (
-    SELECT c.key, c.message_count, c.message_count = c.last_seq AS is_whole
-    FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
-    WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL)
+    SELECT key, message_count, message_count = last_seq AS is_whole FROM chats
+    WHERE tenant_id = :tenant_id AND id IS NOT NULL AND session_key = (
+        SELECT key FROM sessions WHERE tenant_id = :tenant_id AND id = :session_id AND shape = 'single'))
 SELECT head.message_count, m.*
 FROM head
 LEFT JOIN LATERAL (
@@ -194,9 +194,9 @@ ORDER BY m.seq;
 -- name: messages_of_single_reversed
 -- The same, the last message first.
 WITH head AS MATERIALIZED (
-    SELECT c.key, c.message_count, c.last_seq, c.message_count = c.last_seq AS is_whole
-    FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
-    WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL)
+    SELECT key, message_count, last_seq, message_count = last_seq AS is_whole FROM chats
+    WHERE tenant_id = :tenant_id AND id IS NOT NULL AND session_key = (
+        SELECT key FROM sessions WHERE tenant_id = :tenant_id AND id = :session_id AND shape = 'single'))
 SELECT head.message_count, m.*
 FROM head
 LEFT JOIN LATERAL (

@@ -39,8 +39,8 @@ WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL;
 
 -- name: key_of_single
 -- The key of the only chat of a single session.
-SELECT c.key FROM sessions s JOIN chats c ON c.tenant_id = s.tenant_id AND c.session_key = s.key
-WHERE s.tenant_id = :tenant_id AND s.id = :session_id AND s.shape = 'single' AND c.id IS NOT NULL;
+SELECT key FROM chats WHERE tenant_id = :tenant_id AND id IS NOT NULL AND session_key = (
+    SELECT key FROM sessions WHERE tenant_id = :tenant_id AND id = :session_id AND shape = 'single');
 
 -- name: messages_between
 -- The messages of a range of places; NOT INDEXED makes SQLite walk the table, which is in this order.
