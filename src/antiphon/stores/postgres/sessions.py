@@ -162,9 +162,11 @@ class PostgresSessions:
         )
 
         async def operation(tx: Cursor) -> Session:
+            taken = await tx.row("find_chat", tenant_id=tenant_id, id=new.chat_id)
+            # The session is looked for last: who makes both at once has made it by then, if the chat was seen.
             if await tx.row("find_session", tenant_id=tenant_id, id=new.id) is not None:
                 raise SessionIdTaken
-            if await tx.row("find_chat", tenant_id=tenant_id, id=new.chat_id) is not None:
+            if taken is not None:
                 raise ChatIdTaken
             owner_id, _ = await add_single(tx, tenant_id, made)
             return made.session_of(owner_id, tx.now)
