@@ -74,12 +74,8 @@ def show(
 ) -> None:
     """Show a deletion: how far it is, and why it waits."""
     wanted = _id_of(deletion_id)
-
-    async def work(desk: Desk) -> DeletionRow:
-        return await desk.deletion(wanted)
-
-    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
-    show_object(to_builtins(deletion), as_json=as_json)
+    shown = with_desk(context, (data_dir, database_url), tenant, lambda desk: desk.deletion(wanted), needs_tenant=False)
+    show_object(to_builtins(shown), as_json=as_json)
 
 
 @commands.command()
@@ -93,12 +89,10 @@ def retry(
 ) -> None:
     """Let a deletion that waits for its next try run now; its attempts are kept."""
     wanted = _id_of(deletion_id)
-
-    async def work(desk: Desk) -> DeletionRow:
-        return await desk.retry_deletion(wanted)
-
-    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
-    show_object(to_builtins(deletion), as_json=as_json)
+    shown = with_desk(
+        context, (data_dir, database_url), tenant, lambda desk: desk.retry_deletion(wanted), needs_tenant=False
+    )
+    show_object(to_builtins(shown), as_json=as_json)
 
 
 @commands.command()
@@ -112,12 +106,10 @@ def undo(
 ) -> None:
     """Put back all that a deletion has taken, within its tenant's undo window; or call off one that still waits."""
     wanted = _id_of(deletion_id)
-
-    async def work(desk: Desk) -> DeletionRow:
-        return await desk.undo_deletion(wanted)
-
-    deletion = with_desk(context, (data_dir, database_url), tenant, work, needs_tenant=False)
-    show_object(to_builtins(deletion), as_json=as_json)
+    shown = with_desk(
+        context, (data_dir, database_url), tenant, lambda desk: desk.undo_deletion(wanted), needs_tenant=False
+    )
+    show_object(to_builtins(shown), as_json=as_json)
 
 
 def _id_of(text: str) -> str:
