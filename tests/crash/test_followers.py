@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +134,12 @@ UPGRADE = (
 
 @pytest.mark.parametrize("lines", [(), UPGRADE], ids=["stream", "socket"])
 async def test_a_stuck_follower_is_cut_off_and_nobody_notices(tmp_path: Path, lines: tuple[str, ...]) -> None:
-    async with ScriptedModel().serving() as model, serving(tmp_path / "data", model) as server:
+    async with AsyncExitStack() as stack:
+        model = await stack.enter_async_context(ScriptedModel().serving())
+        server = await stack.enter_async_context(serving(tmp_path / "data", model))
         turn = await server.start(f"[[tokens={MUCH}]]")
         stuck = stuck_client(server, *lines)
+        stack.callback(stuck.close)
         reading = [asyncio.create_task(_text(server)) for _ in range(3)]
         await asyncio.to_thread(server.process.await_log, "was cut off")
         assert await asyncio.gather(*reading) == [" ".join(f"t{number}" for number in range(MUCH))] * 3

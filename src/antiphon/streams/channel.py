@@ -2,7 +2,8 @@
 
 A follower has a place in the one list, not a queue of its own: publishing costs nothing but waking those who wait, and
 a slow follower holds back nobody. How much it takes at once is bounded, so that a late one does not fill its buffer
-with a whole turn, and so is how far behind it may fall (`check`).
+with a whole turn, and so is how long it may take nothing: a reader that is slow but reads is kept, since a place in
+the list costs nothing, and one that has stopped is let go, the sooner the more has come meanwhile (`check`).
 """
 
 from __future__ import annotations
@@ -100,7 +101,6 @@ class MemoryFollower:
         self._has_ended = False
         self._is_silent = False
         self._took_at = asyncio.get_running_loop().time()
-        self._backlog = max(channel.count, channel.turn.event_count)
 
     @property
     def turn(self) -> Turn:
@@ -116,11 +116,6 @@ class MemoryFollower:
     def behind(self) -> int:
         """How many events it could take; less than none when it waits for a later one."""
         return (self._channel.stored if self._is_stored_only else self._channel.count) - self._next
-
-    @property
-    def _fallen_behind(self) -> int:
-        """How many events have come that it has not taken, since it had them all or was told of a turn so far."""
-        return self.behind - max(0, self._backlog - self._next)
 
     def close(self) -> None:
         """See the port."""
@@ -191,8 +186,6 @@ class MemoryFollower:
         """There is something new: written at once by who can, else the follower's task is told."""
         if self._waiter is None or self._waiter.done():
             return
-        if not self._is_paused:
-            self._backlog = max(self._backlog, self._channel.count)
         write = None if self._is_paused or self._channel.is_closed else self._write
         if write is not None and (records := self._take()):
             self._took_at = asyncio.get_running_loop().time()
@@ -213,7 +206,8 @@ class MemoryFollower:
                 self._is_silent = True
                 self.wake()
             return
-        if self._fallen_behind > limits.FOLLOWER_EVENTS_BEHIND or idle >= limits.FOLLOWER_STALL_SECONDS:
+        is_far_behind = self.behind > limits.FOLLOWER_EVENTS_BEHIND
+        if idle >= (limits.FOLLOWER_LAG_SECONDS if is_far_behind else limits.FOLLOWER_STALL_SECONDS):
             self._is_cut = True
             self.close()  # whoever keeps it may never come back to do that
             self._on_cut()

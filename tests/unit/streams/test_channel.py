@@ -105,7 +105,10 @@ async def test_who_is_far_behind_is_cut_off_and_nobody_else(monkeypatch: pytest.
     channel.publish([piece(1), piece(2), piece(3)])
     reading = asyncio.create_task(read(lively))
     await asyncio.sleep(0)
-    channel.check(asyncio.get_running_loop().time())
+    now = asyncio.get_running_loop().time()
+    channel.check(now + limits.FOLLOWER_LAG_SECONDS - 1)
+    assert cut == []
+    channel.check(now + limits.FOLLOWER_LAG_SECONDS)
     channel.close()
     assert cut == ["stuck"]
     assert await reading == ["0", "1", "2", "3"]

@@ -46,7 +46,7 @@ async def test_who_waits_for_the_store_is_not_behind(monkeypatch: pytest.MonkeyP
     channel = MemoryChannel(TURN)
     channel.join(0, never, is_stored_only=True)
     channel.publish([piece(0), piece(1), piece(2)])
-    channel.check(asyncio.get_running_loop().time())
+    channel.check(asyncio.get_running_loop().time() + limits.FOLLOWER_LAG_SECONDS)
     assert len(channel.followers) == 1
 
 
