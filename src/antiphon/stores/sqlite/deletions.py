@@ -99,7 +99,7 @@ class SqliteDeletions:
             _move(tx, job, step)
             return step
 
-        return await self._file.write(operation)
+        return await self._file.write_patiently(operation)
 
     async def clear_files(self, lease: Lease, node: Uid, session_key: Uid, count: int) -> None:
         """See the port."""

@@ -72,6 +72,10 @@ class File:
         """Do it in a transaction; durable on return."""
         return await self._writer.run(operation)
 
+    async def write_patiently(self, operation: Operation[T]) -> T:
+        """The same for what nobody waits for: it lets others go first."""
+        return await self._writer.run(operation, is_patient=True)
+
     async def scrub(self) -> None:
         """Bring the log into the database, cut it to nothing, and give free pages back.
 

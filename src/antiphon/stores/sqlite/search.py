@@ -7,6 +7,7 @@ what it said leaves the file when the index is merged, which the scrub does (doc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -41,7 +42,7 @@ class SqliteSearch:
 
     async def advance(self, tenant_id: Uid, chat_key: Uid, cursor: int, upto: int) -> int:
         """See the port."""
-        return await self._file.write(lambda tx: _index(tx, tenant_id, chat_key, cursor, upto))
+        return await self._file.write_patiently(lambda tx: _index(tx, tenant_id, chat_key, cursor, upto))
 
     async def candidates(
         self, tenant_id: Uid, tenant_name: str, chat_key: Uid | None, wanted: Filter, pieces: Sequence[str], limit: int
@@ -96,12 +97,12 @@ async def merge_texts(file: File) -> None:
     for _ in range(limits.MERGE_STEPS):
         if not file.rows("deleted_texts", first=_FIRST_DELETED):
             return
-        changes = await file.write(lambda tx, all_of_it=begins_all: _merge(tx, all_of_it))  # type: ignore[misc]
+        changes = await file.write_patiently(partial(_merge, begins_all=begins_all))
         begins_all = changes < _FEW_CHANGES
     raise StoreUnavailable("the index of texts is being written faster than it is merged")
 
 
-def _merge(tx: Transaction, begins_all: bool) -> int:
+def _merge(tx: Transaction, *, begins_all: bool) -> int:
     """One step, the first of all of the index or the next: how many rows of its own tables the index has changed."""
     tx.run("set_deletemerge", percent=1)
     before = tx.connection.total_changes()

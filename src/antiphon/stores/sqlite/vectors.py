@@ -61,7 +61,7 @@ class SqliteVectors:
                     tx.run("insert_vector", **whose, seq=said.seq, model=model, vector=vector)
 
         try:
-            await self._file.write(operation)
+            await self._file.write_patiently(operation)
         except _Changed:
             return False
         return True
@@ -98,7 +98,7 @@ class SqliteVectors:
             for conclusion_id, vector in vectors:
                 tx.run("keep_conclusion_vector", tenant_id=tenant_id, id=conclusion_id, model=model, vector=vector)
 
-        await self._file.write(operation)
+        await self._file.write_patiently(operation)
 
     async def forget_others(self, model: str, limit: int) -> bool:
         """See the port."""
@@ -110,7 +110,7 @@ class SqliteVectors:
                 tx.run("begin_vectors_again", tenant_id=tenant_id, num=num, now=tx.now)
             return tx.run("forget_conclusion_vectors", model=model, limit=limit) > 0
 
-        return await self._file.write(operation) or bool(stale)
+        return await self._file.write_patiently(operation) or bool(stale)
 
 
 def _asked(tenant_id: Uid, tenant_name: str, model: str, vector: Vector, limit: int) -> dict[str, Any]:

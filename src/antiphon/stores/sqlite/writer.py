@@ -1,5 +1,7 @@
 """The one thread that writes: it takes what is waiting, does it in one transaction, and commits once (group commit).
 
+What comes while it does so is done in the same transaction.
+
 Each operation has a savepoint of its own, so one that fails takes nothing of the others with it. But an error may also
 make SQLite roll back the whole transaction (seen with a full disk): then the savepoint is gone with all operations
 before it, and the whole batch fails as retryable. A caller hears of success only after the commit.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,8 @@ import apsw
 
 from antiphon.domain import limits, times
 from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
-from antiphon.stores.sqlite.database import Cursor, open_writer, translate
+from antiphon.stores.sqlite.database import Cursor, open_cleaner, open_writer, translate
+from antiphon.stores.sqlite.lanes import Alone, Job, Lanes
 
 T = TypeVar("T")
 
@@ -41,21 +43,6 @@ class Transaction(Cursor):
 Operation = Callable[[Transaction], T]
 
 
-class _Job:
-    __slots__ = ("future", "loop", "operation")
-
-    def __init__(self, operation: Operation[Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.operation = operation
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-
-
-class _Alone(_Job):
-    """Something for the writer's connection outside of any transaction."""
-
-    __slots__ = ()
-
-
 class _BatchLost(Exception):
     """The transaction is gone, and every operation of the batch with it."""
 
@@ -66,9 +53,10 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = open_writer(path)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._cleaner = open_cleaner(path)  # for this thread, as the other one
+        self._lanes = Lanes()
         self._dirty = threading.Event()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="antiphon-writer", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint, name="antiphon-checkpoint", daemon=True)
@@ -76,33 +64,36 @@ class Writer:
         self._checkpointer.start()
 
     async def run_alone(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Do it with the writer's connection, outside of any transaction and while nobody else writes."""
+        """Do it with the connection that cleans, outside of any transaction and while nobody here writes."""
         loop = asyncio.get_running_loop()
         if self._closing.is_set():
             raise StoreUnavailable
-        job = _Alone(lambda tx: work(tx.connection), loop)
-        self._jobs.put(job)
+        job = Alone(lambda tx: work(tx.connection), loop, is_patient=True)
+        self._lanes.put(job)
         result: T = await job.future
         return result
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError."""
+    async def run(self, operation: Operation[T], *, is_patient: bool = False) -> T:
+        """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError.
+
+        What is patient lets others go first, for one batch at most.
+        """
         loop = asyncio.get_running_loop()
         gathered = self._gathered.get(loop)
-        waiting = self._jobs.qsize() + len(gathered or ())
+        waiting = len(self._lanes) + len(gathered or ())
         if self._closing.is_set() or waiting >= limits.WRITE_QUEUE_OPERATIONS:
             raise StoreUnavailable
         if gathered is None:
             gathered = self._gathered[loop] = []
             loop.call_soon(self._hand_over, loop)
-        gathered.append(job := _Job(operation, loop))
+        gathered.append(job := Job(operation, loop, is_patient=is_patient))
         result: T = await job.future
         return result
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Queue what a turn of the loop has gathered: one by one, the writer would wake for the first and commit it."""
         for job in self._gathered.pop(loop, ()):
-            self._jobs.put(job)
+            self._lanes.put(job)
 
     async def close(self) -> None:
         """Finish what is queued, bring the log into the database, and let go of the file."""
@@ -111,7 +102,7 @@ class Writer:
         self._closing.set()
         for loop in list(self._gathered):
             self._hand_over(loop)
-        self._jobs.put(None)
+        self._lanes.close()
         self._dirty.set()
         await asyncio.to_thread(self._join)
 
@@ -120,40 +111,29 @@ class Writer:
         self._checkpointer.join()
 
     def _work(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            if isinstance(first, _Alone):
-                _deliver([first], [self._do_alone(first)])
+        while batch := self._lanes.next_batch():
+            if isinstance(batch[0], Alone):
+                _deliver(batch, [self._do_alone(batch[0])])
                 continue
-            batch = [first]
-            is_last = False
-            alone: _Alone | None = None
-            while len(batch) < limits.WRITE_BATCH_OPERATIONS and not self._jobs.empty():
-                job = self._jobs.get()
-                if job is None:
-                    is_last = True
-                    break
-                if isinstance(job, _Alone):
-                    alone = job
-                    break
-                batch.append(job)
-            _deliver(batch, self._commit_or_reopen(batch))
-            if alone is not None:
-                _deliver([alone], [self._do_alone(alone)])
+            outcomes = self._commit_or_reopen(batch)
+            _deliver(batch, outcomes)
             self._dirty.set()
             self._limit_log()
-            if is_last:
-                break
         self._finish()
 
     def _finish(self) -> None:
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._cleaner.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except apsw.Error as error:
             translate(error)  # logged; the next start does it
         self._connection.close()
+        self._cleaner.close()
 
-    def _commit_or_reopen(self, batch: list[_Job]) -> list[Any]:
-        """The outcomes of a batch. A connection that cannot even roll back is replaced: this thread must not die."""
+    def _commit_or_reopen(self, batch: list[Job]) -> list[Any]:
+        """The outcomes of a batch, to which come those who join it meanwhile.
+
+        A connection that cannot even roll back is replaced: this thread must not die.
+        """
         try:
             return self._commit(batch)
         except apsw.Error as error:
@@ -170,20 +150,23 @@ class Writer:
             fault = error
         return [fault] * len(batch)
 
-    def _do_alone(self, job: _Alone) -> Any:
+    def _do_alone(self, job: Job) -> Any:
         try:
-            return job.operation(Transaction(self._connection, times.now()))
+            return job.operation(Transaction(self._cleaner, times.now()))
         except apsw.Error as error:
             return translate(error)
         except Exception as error:  # noqa: BLE001  as in a batch
             return error
 
-    def _commit(self, batch: list[_Job]) -> list[Any]:
+    def _commit(self, batch: list[Job]) -> list[Any]:
         """The outcome of each job: its result, or the exception that its caller gets."""
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._attempt(job) for job in batch]
+            late = self._lanes.latecomers(len(batch))
+            batch += late
+            outcomes += [self._attempt(job) for job in late]
             connection.execute("COMMIT")
         except (apsw.Error, _BatchLost) as error:
             if connection.in_transaction:
@@ -192,7 +175,7 @@ class Writer:
             return [fault] * len(batch)
         return outcomes
 
-    def _attempt(self, job: _Job) -> Any:
+    def _attempt(self, job: Job) -> Any:
         connection = self._connection
         connection.execute("SAVEPOINT operation")
         outcome: Any
@@ -211,7 +194,7 @@ class Writer:
         log = self._path.with_name(self._path.name + "-wal")
         try:
             if log.stat().st_size > limits.WAL_BYTES:
-                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                self._cleaner.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except OSError:  # not there, or not to be looked at: then there is nothing to shorten
             return
         except apsw.BusyError:  # the other thread is at it, or a reader: it is looked at again after the next commit
@@ -226,7 +209,7 @@ class Writer:
             self._dirty.wait()
             self._dirty.clear()
             try:
-                connection = connection or open_writer(self._path)
+                connection = connection or open_cleaner(self._path)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.BusyError:  # the writer, or another process, is at it
                 continue
@@ -238,7 +221,7 @@ class Writer:
             connection.close()
 
 
-def _deliver(batch: list[_Job], outcomes: list[Any]) -> None:
+def _deliver(batch: list[Job], outcomes: list[Any]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for job, outcome in zip(batch, outcomes, strict=True):
         by_loop.setdefault(job.loop, []).append((job.future, outcome))

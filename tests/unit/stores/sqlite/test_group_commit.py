@@ -38,7 +38,7 @@ class HeldWriter:
         await self._held
 
 
-async def test_what_waits_together_is_committed_once(store: SqliteStore) -> None:
+async def test_who_comes_while_others_are_written_joins_their_commit(store: SqliteStore) -> None:
     tenant = await new_tenant(store)
     _, chat = await new_multi(store, tenant)
     commits: list[list[bool]] = []
@@ -51,7 +51,7 @@ async def test_what_waits_together_is_committed_once(store: SqliteStore) -> None
 
         store._file._writer._connection.set_commit_hook(note)
     await asyncio.gather(*asked)
-    assert commits == [[False] * 40] * 2, "the holder's commit and one more; nobody had heard of success before it"
+    assert commits == [[False] * 40], "one commit with the holder's, before which nobody has heard of success"
     assert await texts_of(store, tenant, chat.key) == [f"m{i}" for i in range(40)]
 
 
@@ -89,19 +89,37 @@ def _break_a_constraint(tenant_id: Uid) -> Any:
 
 
 async def test_a_commit_that_fails_is_nobody_s_success(store: SqliteStore) -> None:
+    """Neither that of whose batch it was nor that of those who joined it."""
     tenant = await new_tenant(store)
     _, chat = await new_multi(store, tenant)
     await say(store, tenant, chat, "before")
-    async with HeldWriter(store):
-        asked = [asyncio.ensure_future(say(store, tenant, chat, f"m{i}")) for i in range(10)]
-        is_refused = iter([False])  # the holder's own commit passes, every other becomes a rollback
-        store._file._writer._connection.set_commit_hook(lambda: next(is_refused, True))
+    with pytest.raises(StoreError):
+        async with HeldWriter(store):
+            asked = [asyncio.ensure_future(say(store, tenant, chat, f"m{i}")) for i in range(10)]
+            store._file._writer._connection.set_commit_hook(lambda: True)  # a commit becomes a rollback
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(outcome, StoreError) for outcome in outcomes)
     assert await texts_of(store, tenant, chat.key) == ["before"]
     store._file._writer._connection.set_commit_hook(None)
     await say(store, tenant, chat, "after")
     assert await texts_of(store, tenant, chat.key) == ["before", "after"]
+
+
+async def test_what_is_patient_joins_nobody_s_commit(store: SqliteStore) -> None:
+    """Whoever waits for that commit would wait for it too."""
+    order: list[str] = []
+
+    def note() -> bool:
+        order.append("commit")
+        return False
+
+    async with HeldWriter(store):
+        asked = [asyncio.ensure_future(store._file.write_patiently(lambda _: order.append("patient")))]
+        await asyncio.sleep(0)
+        asked += [asyncio.ensure_future(store._file.write(lambda _: order.append("prompt")))]
+        store._file._writer._connection.set_commit_hook(note)
+    await asyncio.gather(*asked)
+    assert order == ["prompt", "commit", "patient", "commit"]
 
 
 async def test_who_does_not_wait_stops_nobody(store: SqliteStore) -> None:
