@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from antiphon.api.honcho.routes import Honcho
+from antiphon.api.honcho.routes import DOCUMENT_PATH, Honcho
 from antiphon.api.lexicon.routes import Lexicon
 from antiphon.api.lexicon.socket import ChatSocket
 from antiphon.api.metrics import Metrics
@@ -79,12 +79,14 @@ def build_server(instance: Instance, requests_per_minute: int) -> Server:
     """The server as `app` composes it."""
     metrics = Metrics()
     lexicon, native = Lexicon(instance, requests_per_minute), Native(instance, requests_per_minute)
+    honcho = Honcho(instance)
     dialects = {
         "/antiphon/v1": native,
         "/api": Recoup(instance),
         "/api/v1": lexicon,
         "/ws": lexicon,
-        "/v3": Honcho(instance),
+        "/v3": honcho,
+        DOCUMENT_PATH: honcho,
         "": System(instance, metrics),
     }
     return Server(dialects, {"/ws/chat": ChatSocket(instance), SOCKET_PATH: native.sockets}, metrics)

@@ -24,6 +24,7 @@ class MemoryReceipts:
 
     def __init__(self) -> None:
         self.chains: dict[Uid, list[Receipt]] = {}
+        self.heads: dict[Uid, str] = {}
         self.known: dict[str, SigningKey] = {}
 
     async def find(self, tenant_id: Uid, receipt_id: Uid) -> Receipt | None:
@@ -31,6 +32,9 @@ class MemoryReceipts:
 
     async def list(self, tenant_id: Uid, after: int, limit: int) -> list[Receipt]:
         return [receipt for receipt in self.chains.get(tenant_id, []) if receipt.sequence > after][:limit]
+
+    async def head(self, tenant_id: Uid) -> str:
+        return self.heads.get(tenant_id, NO_PREVIOUS)
 
     async def issued_by(self, kid: str, after: int, limit: int) -> Any:
         rows = [receipt for chain in self.chains.values() for receipt in chain]
@@ -70,6 +74,7 @@ class MemoryStore:
         previous = chain[-1].hash if chain else NO_PREVIOUS
         receipt: Receipt = issue(deletion, digest_of_tenant(lease.tenant_id), len(chain) + 1, previous)
         chain.append(receipt)
+        self.receipts.heads[lease.tenant_id] = receipt.hash
         return receipt
 
 

@@ -139,7 +139,8 @@ def _token_counter() -> TokenCounter:
 
 def _build_server(instance: Instance, settings: Settings) -> Served:
     """All dialects, which take a third of a second to import together."""
-    from antiphon.api.honcho.routes import Honcho  # lazy: only a server has dialects
+    from antiphon.api.cross_origin import CrossOrigin  # lazy: only a server has dialects
+    from antiphon.api.honcho.routes import DOCUMENT_PATH, Honcho  # lazy: only a server has dialects
     from antiphon.api.lexicon.routes import Lexicon  # lazy: only a server has dialects
     from antiphon.api.lexicon.socket import ChatSocket  # lazy: only a server has dialects
     from antiphon.api.metrics import Metrics  # lazy: only a server has dialects
@@ -153,23 +154,23 @@ def _build_server(instance: Instance, settings: Settings) -> Served:
     given = settings.rest_rate_limit
     lexicon = Lexicon(instance, limits.LEXICON_REQUESTS_PER_MINUTE if given is None else given)
     native = Native(instance, limits.NATIVE_REQUESTS_PER_MINUTE if given is None else given)
+    honcho = Honcho(instance, settings.jwt_secret or read_or_make(settings.data_dir, _JWT_SECRET_FILE))
     sockets = ChatSocket(instance)
     dialects = {
         "/antiphon/v1": native,
         "/api": Recoup(instance),
         "/api/v1": lexicon,
         "/ws": lexicon,
-        "/v3": Honcho(instance, settings.jwt_secret or read_or_make(settings.data_dir, _JWT_SECRET_FILE)),
+        "/v3": honcho,
+        DOCUMENT_PATH: honcho,
         "": System(instance, metrics),
     }
 
     async def close_sockets(grace_seconds: float) -> None:
         await asyncio.gather(sockets.close_all(grace_seconds), native.sockets.close_all(grace_seconds))
 
-    return Served(
-        Server(dialects, {"/ws/chat": sockets, SOCKET_PATH: native.sockets}, metrics),
-        close_sockets,
-    )
+    server = Server(dialects, {"/ws/chat": sockets, SOCKET_PATH: native.sockets}, metrics)
+    return Served(CrossOrigin(server, settings.cors_origins) if settings.cors_origins else server, close_sockets)
 
 
 def _install_models(say: Say) -> None:

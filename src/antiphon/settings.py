@@ -67,6 +67,7 @@ class Settings:
     rest_rate_limit: int | None = None  # None: each wire has a limit of its own
     log_level: str = "info"
     forwarded_allow_ips: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def imports_dir(self) -> Path:
@@ -261,6 +262,22 @@ def _addresses(text: str) -> tuple[str, ...]:
     return addresses
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(origin == "*" or _is_origin(origin) for origin in origins):
+        raise ValueError("origins like https://chat.example.com with commas between them, or *")
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    is_bare = text == f"{parts.scheme}://{parts.netloc}" and "@" not in text
+    return is_bare and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "host": _host,
     "port": _port,
@@ -279,4 +296,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "rest_rate_limit": _rate_limit,
     "log_level": _one_of(*_LOG_LEVELS),
     "forwarded_allow_ips": _addresses,
+    "cors_origins": _origins,
 }

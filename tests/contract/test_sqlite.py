@@ -14,6 +14,7 @@ from antiphon.stores.contract.deletions import DetachContract, PurgeContract, Qu
 from antiphon.stores.contract.fences import FenceContract
 from antiphon.stores.contract.forgetting import ForgettingContract
 from antiphon.stores.contract.idempotency import IdempotencyContract
+from antiphon.stores.contract.implied import ImpliedOwnerContract
 from antiphon.stores.contract.imports import ImportContract
 from antiphon.stores.contract.isolation import IsolationContract
 from antiphon.stores.contract.keys import KeyContract
@@ -51,7 +52,7 @@ from antiphon.stores.contract.turns import (
 )
 from antiphon.stores.contract.undo import UndoConflictContract, UndoContract
 from antiphon.stores.contract.vectors import ConclusionVectorContract, VectorContract
-from antiphon.stores.contract.webhooks import CourierContract, OutboxContract, WebhookContract
+from antiphon.stores.contract.webhooks import CourierContract, FarewellContract, OutboxContract, WebhookContract
 from tests.contract.indexing import IndexingContract
 from tests.contract.search import SearchContract
 
@@ -72,6 +73,9 @@ class TestIdempotency(IdempotencyContract): ...
 
 
 class TestParticipants(ParticipantContract): ...
+
+
+class TestImpliedOwners(ImpliedOwnerContract): ...
 
 
 class TestSessions(SessionContract): ...
@@ -219,6 +223,9 @@ class TestWebhooks(WebhookContract): ...
 
 
 class TestOutbox(OutboxContract): ...
+
+
+class TestFarewell(FarewellContract): ...
 
 
 class TestCouriers(CourierContract): ...

@@ -148,7 +148,7 @@ async def _questions_of_place(store: Store, world: World, place: Place) -> Async
     yield f"{name}sockets counted", _socket_count(store, tenant_id, key)
     yield f"{name}places", store.imports.members(tenant_id, session_key, 0, MANY)
     yield f"{name}marks", store.imports.reads(tenant_id, key, 0, MANY)
-    yield f"{name}quiet", _quiet(store, tenant_id, place)
+    yield f"{name}marks", _marks(store, tenant_id, place)
     yield f"{name}latest", store.messages.latest(tenant_id, key, 5)
     yield f"{name}last turn", store.turns.find_last(tenant_id, key)
     yield f"{name}chat surveyed", store.deletions.survey(tenant_id, CHAT, key)
@@ -180,8 +180,9 @@ async def _read_mark(store: Store, tenant_id: Uid, place: Place, participant_id:
     return (await store.chats.read_marks(tenant_id, place.session_key, participant_id)).get(place.key)
 
 
-async def _quiet(store: Store, tenant_id: Uid, place: Place) -> list[Uid]:
-    return sorted(await store.imports.quiet(tenant_id, place.key, [message_id for message_id, _ in place.messages]))
+async def _marks(store: Store, tenant_id: Uid, place: Place) -> list[tuple[Uid, bool]]:
+    marks = await store.imports.marks(tenant_id, place.key, [message_id for message_id, _ in place.messages])
+    return sorted(marks.items())
 
 
 async def kept_of(store: Store, world: World) -> dict[str, bool]:

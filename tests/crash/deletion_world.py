@@ -35,7 +35,7 @@ TARGETS = {
 
 MODEL = "model"
 IMPORTED = "imported"
-OF_IMPORT = {"sessions": 1, "chats": 1, "members": 2, "messages": 2, "reads": 1, "quiet_messages": 1}
+OF_IMPORT = {"sessions": 1, "chats": 1, "members": 2, "messages": 2, "reads": 1, "reasoning_marks": 2}
 """What the import of a world has written, which goes with ann and with the tenant and which no plan counts."""
 
 
@@ -159,7 +159,7 @@ async def _fill(store: Store, tenant_id: Uid, place: Place) -> None:
             USER,
             f"{place.label} {who} {number}",
             client_id=f"c{number}" if who == "ann" else None,
-            is_quiet=number == 0,
+            is_reasoned={0: False, 1: True}.get(number),
         )
         for number in range(4)
         for who in ("ann", "ben")

@@ -31,6 +31,7 @@ SMALL = {
     "SCRUB_GATHER_SECONDS": 0,
     "JOB_POLL_SECONDS": 0,
     "JOB_BLOCKED_SECONDS": 0,
+    "WEBHOOK_FAREWELL_SECONDS": 0,
 }
 """Limits, so small that everything takes many steps and none waits."""
 

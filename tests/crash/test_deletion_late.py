@@ -216,6 +216,7 @@ async def test_an_id_that_is_used_again_while_the_purge_runs_shows_no_old_row(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 10)
+    monkeypatch.setattr(limits, "PURGE_ROUNDS", 1)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 10)
     tenant = await new_tenant(store)
     worker = Worker(store, receipts_of(store, tmp_path))

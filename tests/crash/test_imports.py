@@ -39,11 +39,10 @@ def _http(server: ServerProcess, key: str) -> httpx.Client:
 
 
 def _told_by(content: str) -> list[dict[str, Any]]:
-    """The lines of an export, without the moment of it, the ids of its messages and the checksum."""
+    """The lines of an export, without the ids of its messages and the checksum."""
     lines = [json.loads(line) for line in content.splitlines()]
     for line in lines:
-        ours = {"message": "id", "export": "exported_at"}.get(line.get("type", ""), "sha256")
-        line.pop(ours, None)
+        line.pop("id" if line.get("type") == "message" else "sha256", None)
     return lines
 
 
@@ -57,14 +56,14 @@ def _file() -> str:
     chat = {"id": "c", "session": {"id": "long", "shape": "single"}, "participant": "ann", "title": "T", "model": None}
     said = {"role": "user", "participant": "ann", "metadata": {}, "token_count": 1, "created_at": when, "text": None}
     lines: list[dict[str, Any]] = [
-        {"type": "export", "version": 1, "kind": "session", "id": "long", "exported_at": when},
+        {"type": "export", "version": 1, "kind": "session", "id": "long"},
         {"type": "session", **names, "artist_id": None, **empty, "lines_added": 0, "lines_removed": 0, **times},
         {"type": "member", "kind": "peer", "participant": "ann", **empty, **place},
         {"type": "chat", **chat, "metadata": {}, **times},
     ]
     for seq in range(1, MESSAGES + 1):
         ids = {"id": f"msg-{uuid.UUID(int=seq)}", "client_id": None, "seq": seq}
-        parts = {"parts": [{"type": "text", "text": f"word {seq}"}], "quiet": False}
+        parts = {"parts": [{"type": "text", "text": f"word {seq}"}], "reasoning": None}
         lines.append({"type": "message", **ids, **said, **parts})
     body = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     end = {"end": True, "messages": MESSAGES, "sha256": hashlib.sha256(body.encode()).hexdigest()}

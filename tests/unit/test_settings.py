@@ -46,6 +46,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ANTIPHON_REST_RATE_LIMIT": "7",
         "ANTIPHON_LOG_LEVEL": "debug",
         "ANTIPHON_FORWARDED_ALLOW_IPS": "10.0.0.0/8, ::1",
+        "ANTIPHON_CORS_ORIGINS": "https://a.example, http://localhost:3000",
     }
     assert read_settings(environ) == Settings(
         data_dir=Path("/srv/data"),
@@ -69,6 +70,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         rest_rate_limit=7,
         log_level="debug",
         forwarded_allow_ips=("10.0.0.0/8", "::1"),
+        cors_origins=("https://a.example", "http://localhost:3000"),
     )
     assert {f"ANTIPHON_{field.upper()}" for field in FIELDS} == set(environ)
 
@@ -101,6 +103,10 @@ def test_an_option_wins_over_a_variable_and_a_blank_variable_is_none() -> None:
         ("ANTIPHON_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ANTIPHON_FORWARDED_ALLOW_IPS", "10.0.0.1,proxy", "addresses or networks"),
         ("ANTIPHON_DATABASE_URL", "mysql://db/x", "postgresql:// or postgres://"),
+        *(
+            ("ANTIPHON_CORS_ORIGINS", value, "origins like https://chat.example.com")
+            for value in ("a.example", "https://a.example/", "https://a@b.example", "https://[", "ftp://a", "https://")
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:

@@ -14,6 +14,7 @@ class Dialect(ABC):
     """One wire. `respond` may be overridden where the wire has an order of checks of its own."""
 
     name: ClassVar[str]
+    has_own_cors: ClassVar[bool] = False
     routes: RouteTable
 
     async def respond(self, request: Request) -> Reply | StreamReply:

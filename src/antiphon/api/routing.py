@@ -82,7 +82,10 @@ class _Node:
 
 
 class RouteTable:
-    """Routes by path and method; a literal segment goes before a placeholder. HEAD is served wherever GET is."""
+    """Routes by path and method; a literal segment goes before a placeholder. HEAD is served wherever GET is.
+
+    A literal segment with other methods hides no placeholder: what is named `list` can be changed and deleted.
+    """
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
@@ -108,26 +111,26 @@ class RouteTable:
 
     def match(self, request: Request) -> Route:
         """The route of a request, its placeholders in `request.params`. Raises RouteNotFound and MethodNotAllowed."""
-        node = _walk(self._root, request.segments, 0)
+        method = "GET" if request.method == "HEAD" else request.method
+        node = _walk(self._root, request.segments, 0, method)
         if node is None:
-            raise RouteNotFound
-        route = node.routes.get(request.method)
-        if route is None and request.method == "HEAD":
-            route = node.routes.get("GET")
-        if route is None:
-            raise MethodNotAllowed([*node.routes, *(["HEAD"] if "GET" in node.routes else [])])
+            if (other := _walk(self._root, request.segments, 0, None)) is None:
+                raise RouteNotFound
+            raise MethodNotAllowed([*other.routes, *(["HEAD"] if "GET" in other.routes else [])])
+        route = node.routes[method]
         for at, name in self._placeholders[route.path]:
             request.params[name] = request.segments[at]
         request.route = route.path
         return route
 
 
-def _walk(node: _Node, segments: Sequence[str], at: int) -> _Node | None:
+def _walk(node: _Node, segments: Sequence[str], at: int, method: str | None) -> _Node | None:
+    """The node of a path that serves the method, or (None) any."""
     if at == len(segments):
-        return node if node.routes else None
+        return node if method in node.routes or (method is None and node.routes) else None
     child = node.children.get(segments[at])
-    if child is not None and (found := _walk(child, segments, at + 1)) is not None:
+    if child is not None and (found := _walk(child, segments, at + 1, method)) is not None:
         return found
     if node.parameter is not None and segments[at]:
-        return _walk(node.parameter, segments, at + 1)
+        return _walk(node.parameter, segments, at + 1, method)
     return None

@@ -28,7 +28,7 @@ from antiphon.api.http import (
 )
 from antiphon.api.metrics import Metrics
 from antiphon.core.faults import describe
-from antiphon.domain.errors import AntiphonError
+from antiphon.domain.errors import AntiphonError, StoreUnavailable
 
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
 
@@ -55,7 +55,8 @@ class Server:
         elif scope["type"] == "websocket":
             await self._serve_socket(scope, receive, send)
 
-    def _dialect_of(self, path: str) -> Dialect:
+    def dialect_of(self, path: str) -> Dialect:
+        """The dialect that answers for a path."""
         for prefix, dialect in self._prefixes:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 return dialect
@@ -64,7 +65,7 @@ class Server:
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         request = Request(scope, receive)
-        dialect = self._dialect_of(scope["path"])
+        dialect = self.dialect_of(scope["path"])
         reply: Reply | StreamReply
         try:
             reply = await dialect.respond(request)
@@ -72,7 +73,8 @@ class Server:
             reply = dialect.refuse(request, error)
         except ClientGone:
             return
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # the server stops, and has waited long enough for it
+            await send_reply(request, dialect.refuse(request, StoreUnavailable("the server is stopping")), send)
             raise
         except Exception as fault:  # noqa: BLE001  the last line of defence: whatever it is, the client gets its wire's error
             _log.error("unforeseen fault", extra={"request": request.id, **describe(fault)})

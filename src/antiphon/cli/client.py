@@ -134,11 +134,11 @@ class Client:
         async with self._opened("DELETE", path, (), absent) as response:
             await self._read(response)
 
-    async def send(self, path: str, kind: type[T], content: Content, media_type: str) -> tuple[int, T]:
-        """The status and what POST answers to a body that is sent piece by piece."""
+    async def send(self, path: str, kind: type[T], content: Content, media_type: str) -> T:
+        """What POST answers to a body that is sent piece by piece."""
         headers = {"content-type": media_type}
         async with self._opened("POST", path, (), TenantNotFound, headers, content) as response:
-            return response.status_code, decoded(await self._read(response), kind)
+            return decoded(await self._read(response), kind)
 
     async def items(self, path: str, query: Query = (), absent: Absent = TenantNotFound) -> AsyncIterator[msgspec.Raw]:
         """Everything in a list, page by page, each as it stands in its page."""

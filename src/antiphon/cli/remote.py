@@ -233,14 +233,12 @@ class RemoteDesk:
     async def bring(self, file: Path, size: int, tell: Tell) -> ImportRow:
         """See the protocol. The file goes to the server, which checks and writes it."""
         try:
-            status, state = await self._client.send(
-                "/imports", answers.Import, lambda: _pieces(file, size, tell), _LINES
-            )
+            state = await self._client.send("/imports", answers.Import, lambda: _pieces(file, size, tell), _LINES)
         except Refused as error:
             if (kind := _REFUSED_FILES.get(error.problem.code)) is None:
                 raise
             raise kind(error.problem.detail) from None
-        is_new, pause = status != 200, LOOK_SECONDS
+        is_new, pause = state.state == WRITING, LOOK_SECONDS
         while state.state == WRITING:
             tell("writing", state.done, state.total)
             await asyncio.sleep(pause)

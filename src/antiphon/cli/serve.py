@@ -66,6 +66,10 @@ def serve(
         str | None,
         typer.Option(metavar="LIST", help="Proxies whose X-Forwarded headers count [none].", show_default=False),
     ] = None,
+    cors_origins: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Origins whose pages may read answers [none].", show_default=False),
+    ] = None,
 ) -> None:
     """Run the server until it is told to stop (SIGTERM or Ctrl-C).
 

@@ -20,6 +20,7 @@ from antiphon.domain.errors import ChatNotFound, InvalidInput
 from antiphon.domain.ids import Uid
 from antiphon.domain.imports import ImportedMember
 from antiphon.domain.messages import Message
+from antiphon.domain.participants import Participant
 from antiphon.domain.sessions import Session
 
 Finish = Callable[[], Awaitable[dict[str, Any]]]
@@ -46,7 +47,7 @@ class Exports:
         """
         owner = await self._store.participants.find_by_id(tenant_id, session.owner_id)
         chats = await self._store.chats.list_of_session(tenant_id, session.key)
-        head = form.head(SESSION, session.id, times.now()) + form.session(session, owner.name if owner else "")
+        head = form.head(SESSION, session.id, times.now()) + _session(form, session, owner)
         return self._file(tenant_id, form, head, chats, session, None)
 
     async def _file(
@@ -86,7 +87,8 @@ class Exports:
 
     async def _open_chat(self, tenant_id: Uid, form: Form, chat: Chat) -> bytes:
         """What stands before the messages of a chat: as many read marks as there are people who read it."""
-        piece, offset = form.chat(chat), 0
+        owner = await self._store.participants.find_by_id(tenant_id, chat.owner_id) if form.is_complete else None
+        piece, offset = form.chat(chat, is_owner_implied=owner is not None and owner.is_implied), 0
         while form.is_complete and (
             page := await self._store.imports.reads(tenant_id, chat.key, offset, limits.EXPORT_PAGE_MESSAGES)
         ):
@@ -95,10 +97,10 @@ class Exports:
         return piece
 
     async def _messages(self, tenant_id: Uid, form: Form, chat: Chat, page: list[Message]) -> bytes:
-        quiet: set[Uid] = set()
+        marks: dict[Uid, bool] = {}
         if form.is_complete and page:
-            quiet = await self._store.imports.quiet(tenant_id, chat.key, [message.id for message in page])
-        return b"".join([form.message(message, is_quiet=message.id in quiet) for message in page])
+            marks = await self._store.imports.marks(tenant_id, chat.key, [message.id for message in page])
+        return b"".join([form.message(message, is_reasoned=marks.get(message.id)) for message in page])
 
     async def _pages(self, tenant_id: Uid, chat: Chat) -> AsyncGenerator[list[Message]]:
         """The messages of a chat; the first page is given also when it is empty."""
@@ -117,6 +119,12 @@ class Exports:
             if not page:
                 return
             first, is_first = page[-1].seq + 1, False
+
+
+def _session(form: Form, session: Session, owner: Participant | None) -> bytes:
+    if owner is None:
+        return form.session(session, "", is_owner_implied=False)
+    return form.session(session, owner.name, is_owner_implied=owner.is_implied)
 
 
 def make_form(name: str) -> Form:

@@ -37,11 +37,11 @@ class Form(Protocol):
         """What is exported (`chat` or `session`, and its id), and when."""
         ...
 
-    def session(self, session: Session, owner: str) -> bytes:
+    def session(self, session: Session, owner: str, *, is_owner_implied: bool) -> bytes:
         """The session whose chats follow."""
         ...
 
-    def chat(self, chat: Chat) -> bytes:
+    def chat(self, chat: Chat, *, is_owner_implied: bool) -> bytes:
         """The chat whose messages follow."""
         ...
 
@@ -53,7 +53,7 @@ class Form(Protocol):
         """Some read marks of the chat, before its messages."""
         ...
 
-    def message(self, message: Message, *, is_quiet: bool) -> bytes:
+    def message(self, message: Message, *, is_reasoned: bool | None) -> bytes:
         """The next message of the chat."""
         ...
 
@@ -74,15 +74,15 @@ class JsonLines:
 
     def head(self, kind: str, name: str, moment: int) -> bytes:
         """See the protocol."""
-        return _line({"type": "export", **_head(kind, name, moment)})
+        return _line({"type": "export", **_head(kind, name)})
 
-    def session(self, session: Session, owner: str) -> bytes:
+    def session(self, session: Session, owner: str, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
-        return _line({"type": "session", **_session(session, owner)})
+        return _line({"type": "session", **_session(session, owner), **_mark(is_owner_implied=is_owner_implied)})
 
-    def chat(self, chat: Chat) -> bytes:
+    def chat(self, chat: Chat, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
-        return _line({"type": "chat", **_chat(chat)})
+        return _line({"type": "chat", **_chat(chat), **_mark(is_owner_implied=is_owner_implied)})
 
     def members(self, members: Sequence[ImportedMember]) -> bytes:
         """See the protocol."""
@@ -93,10 +93,10 @@ class JsonLines:
         lines = [{"type": "read", "participant": read.name, "read_at": times.text_of(read.read_at)} for read in reads]
         return b"".join(map(_line, lines))
 
-    def message(self, message: Message, *, is_quiet: bool) -> bytes:
+    def message(self, message: Message, *, is_reasoned: bool | None) -> bytes:
         """See the protocol."""
         text = None if message.parts is None else message.text
-        return _line({"type": "message", **_message(message), "text": text, "quiet": is_quiet})
+        return _line({"type": "message", **_message(message), "text": text, "reasoning": is_reasoned})
 
     def close(self) -> bytes:
         """See the protocol."""
@@ -119,13 +119,13 @@ class Json:
     def head(self, kind: str, name: str, moment: int) -> bytes:
         """See the protocol."""
         self._before_chat = b',\n"chats":['
-        return b'{"export":%b' % _encode(_head(kind, name, moment))
+        return b'{"export":%b' % _encode(_head(kind, name))
 
-    def session(self, session: Session, owner: str) -> bytes:
+    def session(self, session: Session, owner: str, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
         return b',\n"session":%b' % _encode(_session(session, owner))
 
-    def chat(self, chat: Chat) -> bytes:
+    def chat(self, chat: Chat, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
         before, self._before_chat, self._before_message = self._before_chat, b"]},", b"\n"
         return b'%b\n%b,"messages":[' % (before, _encode(_chat(chat))[:-1])
@@ -138,7 +138,7 @@ class Json:
         """See the protocol."""
         return b""
 
-    def message(self, message: Message, *, is_quiet: bool) -> bytes:
+    def message(self, message: Message, *, is_reasoned: bool | None) -> bytes:
         """See the protocol."""
         before, self._before_message = self._before_message, b",\n"
         return before + _encode(_message(message))
@@ -162,11 +162,11 @@ class Markdown:
         """See the protocol."""
         return f"Export of the {kind} {_code(name)}, {times.text_of(moment)}\n\n".encode()
 
-    def session(self, session: Session, owner: str) -> bytes:
+    def session(self, session: Session, owner: str, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
         return f"# {_one_line(session.title)}\n\nOf {_code(owner)}.\n\n".encode()
 
-    def chat(self, chat: Chat) -> bytes:
+    def chat(self, chat: Chat, *, is_owner_implied: bool) -> bytes:
         """See the protocol."""
         of = f"Chat {_code(chat.id)} of {_code(chat.owner_name)}, since {times.text_of(chat.created_at)}."
         return f"## {_one_line(chat.title)}\n\n{of}\n\n".encode()
@@ -179,7 +179,7 @@ class Markdown:
         """See the protocol."""
         return b""
 
-    def message(self, message: Message, *, is_quiet: bool) -> bytes:
+    def message(self, message: Message, *, is_reasoned: bool | None) -> bytes:
         """See the protocol."""
         said = "\n".join(f"> {line}" for line in [*message.text.splitlines(), *_other_parts(message)])
         when = times.text_of(message.created_at)
@@ -202,8 +202,9 @@ def _line(value: dict[str, Any]) -> bytes:
     return _encode(value) + b"\n"
 
 
-def _head(kind: str, name: str, moment: int) -> dict[str, Any]:
-    return {"version": VERSION, "kind": kind, "id": name, "exported_at": times.text_of(moment)}
+def _head(kind: str, name: str) -> dict[str, Any]:
+    """Not when: two exports of the same are the same bytes, and so is one of what was imported, but for our ids."""
+    return {"version": VERSION, "kind": kind, "id": name}
 
 
 def _session(session: Session, owner: str) -> dict[str, Any]:
@@ -234,6 +235,11 @@ def _chat(chat: Chat) -> dict[str, Any]:
         "created_at": times.text_of(chat.created_at),
         "updated_at": times.text_of(chat.updated_at),
     }
+
+
+def _mark(*, is_owner_implied: bool) -> dict[str, bool]:
+    """What an import needs to know of an owner whom nobody has named; nothing of any other."""
+    return {"is_owner_implied": True} if is_owner_implied else {}
 
 
 def _member(member: ImportedMember) -> dict[str, Any]:

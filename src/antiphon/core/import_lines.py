@@ -56,7 +56,7 @@ class _Head(_Line, tag="export"):
     version: int
     kind: str
     id: str
-    exported_at: str
+    exported_at: str | None = None  # in files of older versions
 
 
 class _Session(_Line, tag="session"):
@@ -72,6 +72,7 @@ class _Session(_Line, tag="session"):
     lines_removed: int
     created_at: str
     updated_at: str
+    is_owner_implied: bool = False
 
 
 class _Member(_Line, tag="member"):
@@ -99,6 +100,7 @@ class _Chat(_Line, tag="chat"):
     metadata: msgspec.Raw
     created_at: str
     updated_at: str
+    is_owner_implied: bool = False
 
 
 class _Read(_Line, tag="read"):
@@ -117,7 +119,7 @@ class _Message(_Line, tag="message"):
     token_count: int | None
     created_at: str
     text: str | None = None
-    quiet: bool = False
+    reasoning: bool | None = None
 
 
 class _TextPart(msgspec.Struct, forbid_unknown_fields=True, tag="text", tag_field="type"):
@@ -285,7 +287,7 @@ class _Check:
             _check(self._session is None and self._kind == SESSION, "a session stands at the beginning of its export")
             _check(line.id == self._name, "it is not the session that the first line names")
             self._session = _session_of(line)
-            self._know_speaker(line.participant)
+            self._know_speaker(line.participant, is_implied=line.is_owner_implied)
         else:
             raise ImportRefused("it is out of place")
 
@@ -303,7 +305,7 @@ class _Check:
         self._end_chat()
         self._chat_ids[line.id] = None
         self._last_seq = 0
-        self._know_speaker(line.participant)
+        self._know_speaker(line.participant, is_implied=line.is_owner_implied)
 
     def _end_chat(self) -> None:
         are_unique, self._client_ids = self._client_ids.are_unique(), _Digests()
@@ -325,15 +327,17 @@ class _Check:
         self._messages += 1
         self._know_speaker(line.participant)
 
-    def _know_speaker(self, name: str) -> None:
-        if (PEER, name) not in self._participants:
-            self._know(ImportedMember(PEER, name, "{}", "{}", None, None, 0, None))
+    def _know_speaker(self, name: str, *, is_implied: bool = False) -> None:
+        known = self._participants.get((PEER, name))
+        if known is None or (known.is_implied and not is_implied):
+            self._know(ImportedMember(PEER, name, "{}", "{}", None, None, 0, None, is_implied))
 
     def _know(self, one: ImportedMember) -> None:
         _check(one.kind in (PEER, SCOPE), "the kind of participant is not known")
         _check(bool(one.name), "a participant has a name")
         texts.check_text(one.name, "participant", limits.NAME_CHARACTERS)
-        if one.joined_at or (one.kind, one.name) not in self._participants:
+        known = self._participants.get((one.kind, one.name))
+        if one.joined_at or known is None or known.is_implied:
             self._participants[one.kind, one.name] = one
         _check(len(self._participants) <= limits.IMPORT_PARTICIPANTS, "it names one participant too many")
 
@@ -460,6 +464,6 @@ def _message_of(line: _Message) -> ImportedMessage:
         line.client_id,
         times.from_text(line.created_at),
         line.token_count,
-        is_quiet=line.quiet,
+        is_reasoned=line.reasoning,
     )
     return ImportedMessage(line.seq, draft)

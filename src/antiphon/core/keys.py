@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 from antiphon.core.ports import Slice, Store
 from antiphon.domain import keys as credential
@@ -33,6 +34,17 @@ class _Entry:
         self.is_used = True
 
 
+class _Watch:
+    """Somebody who is to be told when a key ends."""
+
+    __slots__ = ("key_id", "on_end", "tenant_id")
+
+    def __init__(self, tenant_id: Uid, key_id: Uid, on_end: Callable[[], None]) -> None:
+        self.tenant_id = tenant_id
+        self.key_id = key_id
+        self.on_end = on_end
+
+
 class Keys:
     """The verbs of keys.
 
@@ -44,6 +56,7 @@ class Keys:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._entries: dict[Uid, _Entry] = {}
+        self._watches: set[_Watch] = set()
         self._revocations = 0  # how many there were here: what was loaded before one is not kept after it
 
     async def authenticate(self, text: str) -> Principal:
@@ -85,19 +98,22 @@ class Keys:
         return entry
 
     async def refresh(self) -> None:
-        """Confirm the keys used since the last refresh, and forget the others."""
-        used: dict[Uid, list[Uid]] = defaultdict(list)
+        """Confirm the keys used since the last refresh, and those that are watched; forget the others."""
+        used: dict[Uid, set[Uid]] = defaultdict(set)
+        for watch in self._watches:
+            used[watch.tenant_id].add(watch.key_id)
         for key_id, entry in list(self._entries.items()):
             if entry.is_used:
-                used[entry.key.tenant_id].append(key_id)
+                used[entry.key.tenant_id].add(key_id)
             elif time.monotonic() - entry.checked_at > limits.KEY_CACHE_SECONDS:
                 del self._entries[key_id]
         for tenant_id, key_ids in used.items():
             asked_at = time.monotonic()
-            confirmed = {key.id: (key, principal) for key, principal in await self._store.keys.load(tenant_id, key_ids)}
+            found = await self._store.keys.load(tenant_id, list(key_ids))
+            confirmed = {key.id: (key, principal) for key, principal in found}
             for key_id in key_ids:
                 if key_id not in confirmed:
-                    self._entries.pop(key_id, None)
+                    self._end(key_id)
                 elif key_id in self._entries:  # else it was revoked here meanwhile
                     entry = self._entries[key_id] = _Entry(*confirmed[key_id], asked_at)
                     entry.is_used = False
@@ -152,7 +168,35 @@ class Keys:
         """End a key: at once in this process, within a second in every other. Raises KeyNotFound."""
         await self._store.keys.revoke(tenant_id, key_id)
         self._revocations += 1
+        self._end(key_id)
+
+    def forget(self, tenant_id: Uid) -> None:
+        """Look again for every key of a tenant, of which some have ended here otherwise: with whom they stood for."""
+        self._revocations += 1
+        for key_id, entry in list(self._entries.items()):
+            if entry.key.tenant_id == tenant_id:
+                del self._entries[key_id]
+
+    @contextlib.contextmanager
+    def watched(self, principal: Principal, on_end: Callable[[], None]) -> Iterator[None]:
+        """While inside, `on_end` is called when the key of a caller ends: at once here, else within a second."""
+        if principal.key_id is None:  # nobody is asked for one
+            yield
+            return
+        entry = self._entries.get(principal.key_id)  # an administrator may be calling in another tenant than its own
+        home = principal.tenant_id if entry is None else entry.key.tenant_id
+        watch = _Watch(home, principal.key_id, on_end)
+        self._watches.add(watch)
+        try:
+            yield
+        finally:
+            self._watches.discard(watch)
+
+    def _end(self, key_id: Uid) -> None:
         self._entries.pop(key_id, None)
+        for watch in [watch for watch in self._watches if watch.key_id == key_id]:
+            self._watches.discard(watch)
+            watch.on_end()
 
     async def open_principal(self) -> Principal:
         """The administrator of the first tenant, who is everybody while authentication is off."""

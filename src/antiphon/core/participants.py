@@ -31,7 +31,12 @@ class Participants:
         return await self._store.participants.put(tenant_id, name, metadata, None, SCOPE)
 
     async def find(self, tenant_id: Uid, name: str) -> Participant | None:
-        """The participant of that name."""
+        """The participant of that name, if somebody has named it."""
+        found = await self.find_owner(tenant_id, name)
+        return None if found is None or found.is_implied else found
+
+    async def find_owner(self, tenant_id: Uid, name: str) -> Participant | None:
+        """The participant of that name, also one whom nobody has named: it may own sessions."""
         return await self._store.participants.find(tenant_id, PEER, name) if texts.is_storable(name) else None
 
     async def find_by_id(self, tenant_id: Uid, participant_id: Uid) -> Participant | None:
@@ -41,11 +46,14 @@ class Participants:
     async def page(
         self, tenant_id: Uid, kind: str | None, name: str | None, after: Uid | None, limit: int
     ) -> list[Participant]:
-        """Participants of a kind and a name, or (None) of any, in order of making, behind the one of that id."""
+        """Participants of a kind and a name, or (None) of any, in order of making, behind the one of that id.
+
+        Those implied are among them.
+        """
         if name is not None and not texts.is_storable(name):
             return []
         return await self._store.pages.participants(tenant_id, kind, name, after, limit)
 
     async def list(self, tenant_id: Uid, part: Slice) -> tuple[list[Participant], int]:
-        """A part of the participants in order of making, and how many there are."""
+        """A part of the participants in order of making, and how many there are; without those implied."""
         return await self._store.participants.list(tenant_id, PEER, part)

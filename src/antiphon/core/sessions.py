@@ -81,18 +81,27 @@ class Sessions:
         configuration: str | None = None,
         members: Sequence[Member] = (),
         actor_id: Uid | None = None,
+        *,
+        is_owner_implied: bool = False,
     ) -> tuple[Session, bool]:
         """The `single` session of that id, made with its chat when missing, and whether it was made now.
 
         On one that is there, replaces the metadata and merges the configuration by top-level key, where given, and adds
         the members. An actor must be a member of one that is there, else AccessDenied; its owner may also ask for it
         unchanged. Raises InvalidInput for an impossible id, SessionIdTaken when it names a `multi` session, and
-        LimitExceeded when too many members would observe others.
+        LimitExceeded when too many members would observe others. `is_owner_implied` is as in `NewSession`.
         """
         if not texts.is_client_id(session_id):
             raise InvalidInput("a session's id is 1 to 512 characters", field="id")
         return await self._store.sessions.put_single(
-            tenant_id, session_id, owner_name, metadata, configuration, members, actor_id
+            tenant_id,
+            session_id,
+            owner_name,
+            metadata,
+            configuration,
+            members,
+            actor_id,
+            is_owner_implied=is_owner_implied,
         )
 
     async def find(self, tenant_id: Uid, session_id: str) -> Session | None:

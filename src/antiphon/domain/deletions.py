@@ -110,6 +110,18 @@ class Step(msgspec.Struct, frozen=True):
     files: tuple[tuple[Uid, str], ...] = ()
 
     @property
+    def goes_on(self) -> bool:
+        """Whether there are rows left that can be removed at once."""
+        return self.state == PURGING and not self.is_blocked and not self.files
+
+    def after(self, removed: dict[str, int]) -> Step:
+        """This step with what those before it have removed."""
+        tables = removed.keys() | self.removed.keys()
+        return msgspec.structs.replace(
+            self, removed={table: removed.get(table, 0) + self.removed.get(table, 0) for table in sorted(tables)}
+        )
+
+    @property
     def is_done(self) -> bool:
         """Whether no row is left: what remains are bytes, and the receipt."""
         return self.state in (SCRUBBING, DONE, UNDONE)

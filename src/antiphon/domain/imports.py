@@ -13,6 +13,9 @@ WRITING, DONE, FAILED = "writing", "done", "failed"
 IMPORT_MODE = "import"
 """The mode of the deletion that removes what an import has written, should the import not come to its end."""
 
+NOBODY = f'{{"":"{"0" * 32}"}}'
+"""In place of those whom an import names, once one of them is deleted: somebody who is never there."""
+
 ABANDONED = "import_abandoned"
 """The error of an import with which nobody went on."""
 
@@ -56,7 +59,10 @@ class ImportedSession(msgspec.Struct, frozen=True):
 
 
 class ImportedMember(msgspec.Struct, frozen=True):
-    """A place in the session; what is said of the participant counts only where it is not there yet."""
+    """A place in the session; what is said of the participant counts only where it is not there yet.
+
+    `is_implied`: it has no place and nothing to say, it owns what nobody was named for.
+    """
 
     kind: str
     name: str
@@ -66,6 +72,7 @@ class ImportedMember(msgspec.Struct, frozen=True):
     observe_others: bool | None
     joined_at: int
     left_at: int | None
+    is_implied: bool = False
 
 
 class ImportedChat(msgspec.Struct, frozen=True):

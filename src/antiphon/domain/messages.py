@@ -17,8 +17,8 @@ class Draft(msgspec.Struct, frozen=True):
     `author` is a participant's name; `text` is the whole text; `parts` the typed parts as a JSON array, or None when
     the message is that text alone.
     `metadata` is a JSON object as text. `created_at` None means the moment of the append. `token_count` None means not
-    counted. `client_id` is the client's own id, unique in the chat. `is_quiet` says that nothing is to be derived from
-    it.
+    counted. `client_id` is the client's own id, unique in the chat. `is_reasoned` says whether something is to be
+    derived from it; None leaves that to the configurations of session and tenant.
     """
 
     author: str
@@ -29,7 +29,7 @@ class Draft(msgspec.Struct, frozen=True):
     client_id: str | None = None
     created_at: int | None = None
     token_count: int | None = None
-    is_quiet: bool = False
+    is_reasoned: bool | None = None
 
 
 class Message(msgspec.Struct, frozen=True):

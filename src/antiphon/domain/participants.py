@@ -15,7 +15,11 @@ DEFAULT_USER_NAME = "user"
 
 
 class Participant(msgspec.Struct, frozen=True):
-    """A participant. `name` is unique per tenant and kind; `metadata` and `configuration` are JSON objects as text."""
+    """A participant. `name` is unique per tenant and kind; `metadata` and `configuration` are JSON objects as text.
+
+    `is_implied`: it owns something that was made without anybody, and nobody has named it yet. Then it is not listed or
+    counted among the peers; whoever names it is told that it was made.
+    """
 
     id: Uid
     kind: str
@@ -23,6 +27,7 @@ class Participant(msgspec.Struct, frozen=True):
     metadata: str
     configuration: str
     created_at: int
+    is_implied: bool = False
 
 
 class Member(msgspec.Struct, frozen=True):

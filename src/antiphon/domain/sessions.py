@@ -41,7 +41,11 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class NewSession(msgspec.Struct, frozen=True):
-    """What a session of either shape is made of, with its first chat; ids are the client's or new ones."""
+    """What a session of either shape is made of, with its first chat; ids are the client's or new ones.
+
+    `is_owner_implied`: nobody has named the owner, so one who is missing is made as implied, and one who is implied
+    stays so.
+    """
 
     shape: str
     id: str
@@ -49,6 +53,7 @@ class NewSession(msgspec.Struct, frozen=True):
     title: str
     chat_id: str
     chat_title: str
+    is_owner_implied: bool = False
 
 
 class SessionCard(msgspec.Struct, frozen=True):

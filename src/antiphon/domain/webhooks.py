@@ -75,12 +75,12 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """One append, for those who want to be told. `units`: those of its messages that may be derived from."""
+    """One append, for those who want to be told. `marks`: what the messages, in order, say of being derived from."""
 
     chat_key: Uid
     chat_id: str
     messages: Sequence[Message]
-    units: Sequence[Message]
+    marks: Sequence[bool | None]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -109,8 +109,7 @@ def plain_id(public_id: str | None) -> str | None:
 
 def said_of(chat_key: Uid, chat_id: str, drafts: Sequence[Draft], messages: Sequence[Message]) -> Said:
     """What can be told of drafts that became these messages."""
-    units = [message for draft, message in zip(drafts, messages, strict=True) if not draft.is_quiet]
-    return Said(chat_key, chat_id, messages, units)
+    return Said(chat_key, chat_id, messages, [draft.is_reasoned for draft in drafts])
 
 
 def message_data(said: Said) -> str:
@@ -119,11 +118,15 @@ def message_data(said: Said) -> str:
     return _json({"chat": {"id": plain_id(said.chat_id), "key": text_of(said.chat_key)}, "messages": told})
 
 
-def queue_data(said: Said) -> str:
-    """What is kept of `queue.empty`: the key of the chat, and a message of the author when all are of one."""
-    authors = {message.author for message in said.units}
-    message = text_of(said.units[-1].id) if len(authors) == 1 else None
-    return _json({"chat": {"key": text_of(said.chat_key)}, "message": message})
+def queue_data(said: Said, *, is_on: bool) -> list[str]:
+    """What is kept of `queue.empty`, one for each author of units of work: the chat's key, and that author's last.
+
+    `is_on` says whether something is to be derived from messages that leave it to session and tenant.
+    """
+    marked = zip(said.messages, said.marks, strict=True)
+    last = {message.author: message for message, mark in marked if (is_on if mark is None else mark)}
+    chat = {"key": text_of(said.chat_key)}
+    return [_json({"chat": chat, "message": text_of(message.id)}) for message in last.values()]
 
 
 def turn_data(turn_id: Uid, chat_id: str, chat_key: Uid, state: str) -> str:

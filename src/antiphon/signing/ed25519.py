@@ -1,12 +1,14 @@
 """Ed25519 keys: one that signs, its public half beside it, and the check of signatures.
 
-In the data directory: `receipts-key.pem` (PKCS #8, mode 0600) signs now; `receipts-<kid>.pub` are the public halves of
-all that ever did, and `receipts-<kid>.jsonl` what they signed. All are of forms that openssl reads.
+In the data directory: `receipts-key.pem` (PKCS #8, mode 0600: one that is open to others is closed) signs now;
+`receipts-<kid>.pub` are the public halves of all that ever did, and `receipts-<kid>.jsonl` what they signed. All are of
+forms that openssl reads.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -31,6 +33,9 @@ _PUBLIC_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY----
 _PUBLIC_TEXT = re.compile(rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_=-])")
 _KID_CHARACTERS = 16
 _NANOSECONDS = 1000  # in a microsecond
+_OTHERS = 0o077  # the bits of a mode that let anybody but the owner in
+
+_log = logging.getLogger(__name__)
 
 
 class Ed25519Signer:
@@ -85,14 +90,16 @@ class FileKeyring:
 
     def _read(self) -> Ed25519Signer:
         with self._path.open("rb") as file:
-            content, made = file.read(), os.fstat(file.fileno()).st_mtime_ns
+            content, state = file.read(), os.fstat(file.fileno())
+            if state.st_mode & _OTHERS:
+                _close_to_others(file.fileno())
         try:
             private = serialization.load_pem_private_key(content, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             private = None
         if not isinstance(private, Ed25519PrivateKey):
             raise StoreFailed(f"{self._path} is no Ed25519 key; restore it, or remove it and a new one is made")
-        return Ed25519Signer(private, made // _NANOSECONDS)
+        return Ed25519Signer(private, state.st_mtime_ns // _NANOSECONDS)
 
     def _make(self) -> Ed25519Signer:
         """A new key: its public half first, so that there is no signature which nobody can check."""
@@ -107,6 +114,13 @@ class FileKeyring:
         )
         write_whole(self._path, secret, PRIVATE)
         return signer
+
+
+def _close_to_others(handle: int) -> None:
+    """A copy or a restore may open the private key to others. What cannot be changed (a read-only disk) is left."""
+    with suppress(OSError):
+        os.fchmod(handle, PRIVATE)
+        _log.warning("key of receipts was open to others", extra={"file": KEY_FILE})
 
 
 def signing_key(public_key: str, created_at: int) -> SigningKey:

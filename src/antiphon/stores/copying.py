@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from antiphon.domain import limits
 from antiphon.domain.errors import LimitExceeded
 from antiphon.domain.messages import Draft, Message
@@ -23,7 +25,7 @@ def check_clone(count: int, characters: int) -> None:
         )
 
 
-def draft_of(message: Message, *, is_quiet: bool = False) -> Draft:
+def draft_of(message: Message) -> Draft:
     """The same said elsewhere, at the same time; its ids stay behind."""
     return Draft(
         author=message.author,
@@ -33,5 +35,9 @@ def draft_of(message: Message, *, is_quiet: bool = False) -> Draft:
         metadata=message.metadata,
         created_at=message.created_at,
         token_count=message.token_count,
-        is_quiet=is_quiet,
     )
+
+
+def clone_of(message: Message) -> Draft:
+    """The same said again now. Nothing is to be derived from it: what may be is where it was said first."""
+    return msgspec.structs.replace(draft_of(message), created_at=None, is_reasoned=False)

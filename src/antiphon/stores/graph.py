@@ -100,7 +100,7 @@ GRAPH: tuple[Limb, ...] = (
     ),
     Limb("texts", CASCADE, (Edge("messages", "seq", "seq"),), is_passing=True),
     Limb("message_vectors", CASCADE, (Edge("messages", "seq", "seq"),), is_passing=True),
-    Limb("quiet_messages", CASCADE, (Edge("chats", "chat_key", "key"),)),
+    Limb("reasoning_marks", CASCADE, (Edge("chats", "chat_key", "key"),)),
     Limb("reads", CASCADE, (Edge("chats", "chat_key", "key"), Edge("participants", "participant_id", "id"))),
     Limb(
         "connections",
@@ -254,6 +254,7 @@ def orphan_queries(joins: Mapping[str, str]) -> dict[str, str]:
         if limb.husk:
             queries[f"{limb.table}.husk"] = (
                 f"SELECT count(*) FROM {limb.table} c WHERE {limb.husk} AND NOT EXISTS "  # noqa: S608  likewise
-                "(SELECT 1 FROM deletions d WHERE d.tenant_id = c.tenant_id AND d.state NOT IN ('done', 'undone'))"
+                "(SELECT 1 FROM deletions d WHERE d.tenant_id = c.tenant_id "
+                "AND d.state NOT IN ('waiting', 'done', 'undone') AND (d.state <> 'detached' OR d.id = c.undo_of))"
             )
     return queries

@@ -98,6 +98,7 @@ class MemoryFollower:
         self._write: Write | None = None
         self._is_paused = False
         self._is_cut = False
+        self._is_let_go = False
         self._has_ended = False
         self._is_silent = False
         self._took_at = asyncio.get_running_loop().time()
@@ -121,6 +122,12 @@ class MemoryFollower:
         """See the port."""
         self._channel.leave(self)
 
+    def let_go(self) -> None:
+        """See the port."""
+        self._is_let_go = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     def __aiter__(self) -> MemoryFollower:
         return self
 
@@ -130,6 +137,8 @@ class MemoryFollower:
             if self._is_cut:
                 raise FollowerTooSlow
             self._took_at = loop.time()
+            if self._is_let_go:
+                raise StopAsyncIteration
             if records := self._take():
                 return records
             if self._channel.is_closed:
@@ -153,6 +162,8 @@ class MemoryFollower:
             if self._is_cut:
                 raise FollowerTooSlow
             self._took_at = loop.time()
+            if self._is_let_go:
+                return
             if (records := self._take()) or self._is_silent:
                 self._is_silent = False
                 self._is_paused = not write(records)
@@ -186,7 +197,7 @@ class MemoryFollower:
         """There is something new: written at once by who can, else the follower's task is told."""
         if self._waiter is None or self._waiter.done():
             return
-        write = None if self._is_paused or self._channel.is_closed else self._write
+        write = None if self._is_paused or self._is_let_go or self._channel.is_closed else self._write
         if write is not None and (records := self._take()):
             self._took_at = asyncio.get_running_loop().time()
             try:

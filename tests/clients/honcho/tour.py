@@ -145,8 +145,8 @@ def pdf_of(text: str) -> bytes:
 FILES = {
     "a.pdf": ("application/pdf", pdf_of("printed words"), "printed words"),
     "a.txt": ("text/plain", "plain wörds".encode(), "plain wörds"),
-    "a.json": ("application/json", json.dumps({"key": ["jason"]}).encode(), '{"key":["jason"]}'),
-    "a.csv": ("text/csv", b"name,age\r\nann,7\r\n", "name,age\nann,7"),
+    "a.json": ("application/json", json.dumps({"key": ["jason"]}).encode(), '{"key": ["jason"]}'),
+    "a.csv": ("text/csv", b"name,age\r\nann,7\r\n", "name,age\r\nann,7\r\n"),
     "a.md": ("text/markdown", b"# Marked\n\nand down", "# Marked\n\nand down"),
 }
 """Files by their names: the media type, the bytes, and the text that is to be found in the message."""

@@ -134,7 +134,7 @@ const stops = {
     const made = await session("files");
     const file = { filename: "a.json", content: Buffer.from('{"key": ["jason"]}'), content_type: "application/json" };
     const [parsed] = await call(made, "uploadFile", file, "ann", { metadata: { file: 1 }, createdAt: LONG_AGO });
-    assert.deepEqual([parsed.content, parsed.metadata], ['{"key":["jason"]}', { file: 1 }]);
+    assert.deepEqual([parsed.content, parsed.metadata], ['{"key": ["jason"]}', { file: 1 }]);
     assert.equal(parsed.createdAt, LONG_AGO);
     const marked = new File(["# Marked\n\nand down"], "a.md", { type: "text/markdown" });
     assert.deepEqual(texts(await call(made, "uploadFile", marked, await peer("ann"))), ["# Marked\n\nand down"]);

@@ -43,14 +43,15 @@ async def make(store: Store, name: str) -> Uid:
 
 
 async def fill(store: Store, tenant: Uid) -> None:
-    """A session `s` with members of all sorts, and ten messages."""
+    """A session `s` with members of all sorts, and eleven messages."""
     members = [Member("ann", True, False), Member("zoe"), Member("ben", None, True)]
     session, _ = await store.sessions.put_single(tenant, "s", "ann", '{"m":1}', '{"c":2}', members)
     chat = await store.chats.find_of_single(tenant, "s")
     assert chat is not None
     drafts = [Draft("ann", USER, f"word {number}", created_at=PAST + number) for number in range(8)]
     drafts += [Draft("assistant", ASSISTANT, "x", PARTS, '{"a":{}}', "c/1", PAST + 9, 4)]
-    await store.messages.append(tenant, chat.key, [*drafts, Draft("ben", USER, "quiet", is_quiet=True)])
+    drafts += [Draft("ben", USER, "quiet", is_reasoned=False), Draft("ben", USER, "asked", is_reasoned=True)]
+    await store.messages.append(tenant, chat.key, drafts)
     ann = await store.participants.find(tenant, "peer", "ann")
     assert ann is not None
     await store.chats.mark_read(tenant, chat.key, ann.id)
@@ -73,7 +74,7 @@ async def pieces_of(content: bytes, size: int = 100) -> AsyncIterator[bytes]:
 
 def bare(content: bytes) -> bytes:
     """What is not ours alone."""
-    return re.sub(rb'"id":"msg-[^"]*"|"exported_at":"[^"]*"|"sha256":"[^"]*"', b"", content)
+    return re.sub(rb'"id":"msg-[^"]*"|"sha256":"[^"]*"', b"", content)
 
 
 async def finish(imports: Imports, tenant: Uid, import_id: Uid) -> Any:
@@ -88,7 +89,8 @@ async def test_from_store_to_store_and_back(store: SqliteStore, postgres_store: 
     tenants = [await make(each, f"t{number}") for number, each in enumerate(way)]
     await fill(way[0], tenants[0])
     content = await export(way[0], tenants[0])
-    assert content.count(b'"type":"message"') == 10
+    assert content.count(b'"type":"message"') == 11
+    assert [content.count(b'"reasoning":' + mark) for mark in (b"true", b"false", b"null")] == [1, 1, 9]
     for (_, one), (there, two) in pairwise(zip(way, tenants, strict=True)):
         assert one != two
         imports = Imports(there, tmp_path / "imports")

@@ -268,3 +268,33 @@ async def test_without_authentication_everybody_is_the_first_tenant_s_administra
     await new_tenant(watched)
     everybody = await keys.open_principal()
     assert (everybody.tenant_id, everybody.scope, everybody.participant_name) == (first, ADMIN, "user")
+
+
+async def test_who_watches_a_key_is_told_of_its_end(keys: Keys, tenant: Uid, watched: Any) -> None:
+    """By what this process does and by what another does; not once the watch is over."""
+    told: list[str] = []
+    for how in ("here", "elsewhere", "left"):
+        key, text = await keys.create(tenant)
+        principal = await keys.authenticate(text)
+        with keys.watched(principal, lambda how=how: told.append(how)):  # type: ignore[misc]
+            await keys.refresh()
+            assert how not in told
+            if how == "here":
+                await keys.revoke(tenant, key.id)
+                assert told == ["here"]
+            elif how == "elsewhere":
+                await watched.keys.revoke(tenant, key.id)
+                await keys.refresh()
+        if how == "left":
+            await keys.revoke(tenant, key.id)
+    assert told == ["here", "elsewhere"]
+
+
+async def test_a_key_that_is_only_watched_costs_one_query_a_refresh(keys: Keys, tenant: Uid, watched: Any) -> None:
+    _, text = await keys.create(tenant)
+    principal = await keys.authenticate(text)
+    with keys.watched(principal, lambda: None), keys.watched(principal, lambda: None):
+        before = watched.count("keys.load")
+        await keys.refresh()
+        await keys.refresh()
+        assert watched.count("keys.load") == before + 2

@@ -164,6 +164,15 @@ async def test_the_store_is_verified(receipts: Receipts, memory: MemoryStore) ->
     assert fault.text == "receipt 2 is missing in the chain before this one"
 
 
+@pytest.mark.parametrize("kept", [0, 2])
+async def test_a_chain_without_its_end_is_found(receipts: Receipts, memory: MemoryStore, kept: int) -> None:
+    issued = await issue_some(memory, receipts, TENANT, 3)
+    del memory.receipts.chains[TENANT][kept:]
+    fault = (await receipts.verify(TENANT)).first_error
+    assert fault is not None
+    assert fault.text == f"no receipt has the hash {issued[-1].hash}: a chain ends before it"
+
+
 async def test_rows_of_another_tenant_are_found(receipts: Receipts, memory: MemoryStore) -> None:
     issued = await issue_some(memory, receipts, TENANT, 1)
     issued += await issue_some(memory, receipts, OTHER, 2)

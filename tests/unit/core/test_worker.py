@@ -121,6 +121,7 @@ async def test_a_success_begins_the_count_anew(
     watched: Any, receipts: Receipts, delays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROUNDS", 1)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     _, (job,) = await new_jobs(watched, 1, 20)
     calls = 0
@@ -253,6 +254,7 @@ async def test_what_is_held_at_once_is_bounded_and_goes_on_in_turn(
     monkeypatch.setattr(limits, "JOBS_HELD", 2)
     monkeypatch.setattr(limits, "JOB_POLL_SECONDS", 3_600)
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROUNDS", 1)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     jobs = [job for _ in range(4) for job in (await new_jobs(watched, 2, 30))[1]]
     steps: list[Uid] = []
@@ -276,6 +278,7 @@ async def test_a_job_goes_on_in_the_next_process(
     watched: Any, receipts: Receipts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PURGE_ROWS", 5)
+    monkeypatch.setattr(limits, "PURGE_ROUNDS", 1)
     monkeypatch.setattr(limits, "PURGE_ROWS_MIN", 1)
     monkeypatch.setattr(limits, "JOB_LEASE_SECONDS", 0.05)
     _, (job,) = await new_jobs(watched, 1, 30)

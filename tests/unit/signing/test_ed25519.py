@@ -68,6 +68,16 @@ print(FileKeyring(Path(sys.argv[1])).signer().key.kid)
     assert len(list((tmp_path / "data").glob("*.pub"))) == 1
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
+def test_a_key_that_is_open_to_others_is_closed(tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    key = FileKeyring(tmp_path).signer().key
+    (tmp_path / KEY_FILE).chmod(mode)
+    assert FileKeyring(tmp_path).signer().key.kid == key.kid
+    assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert FileKeyring(tmp_path).signer().key.kid == key.kid
+    assert [record.message for record in caplog.records] == ["key of receipts was open to others"]
+
+
 def test_a_rotation_removes_the_private_half_and_keeps_the_public_one(tmp_path: Path) -> None:
     keyring = FileKeyring(tmp_path)
     old = keyring.signer()

@@ -48,7 +48,9 @@ async def make_source(data_dir: Path) -> tuple[World, dict[str, Any]]:
     store = await SqliteStore.open(data_dir)
     world, other = await make_world(store, "one"), await make_world(store, "two")
     kept, gone = world.places[3], other.places[1]
-    await store.messages.append(world.tenant_id, kept.key, [Draft("ann", USER, "quiet 🌊", is_quiet=True)])
+    drafts = [Draft("ann", USER, "🌊", is_reasoned=mark) for mark in (True, False)]
+    await store.messages.append(world.tenant_id, kept.key, drafts)
+    await store.sessions.put_single(world.tenant_id, "left", "nobody", None, None, [], is_owner_implied=True)
     await store.deletions.detach_chat(other.tenant_id, gone.key, Order(CANCEL))
     await purge(store, other.tenant_id)
     await store.tenants.update(other.tenant_id, None, None, '{"undo_window":3600}')
@@ -260,5 +262,5 @@ async def test_the_source_is_nobody_else_s_meanwhile_and_stays_as_it_was(tmp_pat
 def test_tables_of_both_stores_are_known() -> None:
     for store in ("sqlite", "postgres"):
         texts = [file.read_text() for file in (files(f"antiphon.stores.{store}") / "migrations").iterdir()]
-        made = {name for text in texts for name in STATEMENT.findall(text)} - {"deletions_anew"}
+        made = {name for text in texts for name in STATEMENT.findall(text)} - {"deletions_anew", "quiet_messages"}
         assert made - {"schema_migrations"} <= {*copied_tables(), *LEFT}

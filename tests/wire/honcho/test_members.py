@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.wire.honcho.caller import Caller, first_fault, text_of
 from tests.wire.honcho.conftest import MakeCaller
 
@@ -19,6 +21,8 @@ async def test_members_come_and_go(w: Caller) -> None:
     assert (await w.get(f"{url}/cid/config")).json() == {"observe_me": None, "observe_others": True}
     for method, path, body in (
         ("GET", f"{url}/never/config", None),
+        ("GET", f"{url}/%ff/config", None),
+        ("GET", f"{url}/%00/config", None),
         ("PUT", f"{url}/never/config", {}),
         ("PUT", "/sessions/never/peers", {}),
         ("DELETE", "/sessions/never/peers", ["a"]),
@@ -90,3 +94,22 @@ async def test_a_peers_token_changes_no_session(w: Caller, caller: MakeCaller) -
         text_of(await ann.call(method, path, body), 401)
     assert (await ann.get("/sessions/s/peers/ann/config")).status_code == 200
     assert (await ann.get("/sessions/s/context", peer_target="ann")).status_code == 200
+
+
+async def test_metadata_have_the_same_limits_wherever_they_are_given(w: Caller) -> None:
+    await w.new_session("s")
+    (said,) = await w.say("s", "hello")
+    wide: dict[str, Any] = {str(i): i for i in range(101)}
+    deep: dict[str, Any] = {"1": {"2": {"3": {"4": {"5": {}}}}}}
+    for metadata in (wide, deep):
+        for method, path, more in (
+            ("PUT", "", {}),
+            ("POST", "/peers", {"id": "ann"}),
+            ("PUT", "/peers/ann", {}),
+            ("POST", "/sessions", {"id": "s"}),
+            ("PUT", "/sessions/s", {}),
+            ("PUT", f"/sessions/s/messages/{said['id']}", {}),
+            ("POST", "/scopes", {"id": "s"}),
+        ):
+            fault = first_fault(await w.call(method, path, {**more, "metadata": metadata}))
+            assert (fault["type"], fault["loc"], fault["input"]) == ("value_error", ["body", "metadata"], metadata)

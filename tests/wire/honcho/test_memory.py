@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from antiphon.core.instance import Instance
+from antiphon.domain.ids import Uid
+from antiphon.domain.messages import USER, Draft, Message
 from tests.wire.honcho.caller import Caller, first_fault, items_of, text_of
 
 
@@ -49,10 +54,18 @@ async def test_cards_are_what_was_written(w: Caller) -> None:
     assert (await w.post("/peers/never/representation", {})).json() == {"representation": ""}
 
 
+ENDLESS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"next": {"$ref": "#/$defs/Next"}},
+    "$defs": {"Next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/Next"}]}},
+}
+"""A schema that refers to itself."""
+
+
 async def test_questions_have_no_answer_yet(w: Caller) -> None:
     assert (await w.post("/peers/ann/chat", {"query": "who?"})).json() == {"content": None}
     answer = await w.post("/peers/ann/chat", {"query": "who?", "stream": True})
-    assert (answer.headers["content-type"], answer.text) == ("text/event-stream", 'data: {"done":true}\n\n')
+    assert (answer.headers["content-type"], answer.text) == ("text/event-stream", 'data: {"done": true}\n\n')
     refused: list[dict[str, Any]] = [
         {"filters": {"peer_id": "a"}},
         {"filters": {"session_id": "*"}},
@@ -62,12 +75,25 @@ async def test_questions_have_no_answer_yet(w: Caller) -> None:
     ]
     for more in refused:
         text_of(await w.post("/peers/ann/chat", {"query": "who?", **more}), 422)
-    for schema in ({"type": "string"}, {"type": "object", "$ref": "#"}, {"type": "object", "properties": 1}):
+    for schema in ({"type": "string"}, {"type": "object", "$ref": "#"}, {"type": "object", "properties": 1}, ENDLESS):
         said = text_of(await w.post("/peers/ann/chat", {"query": "q", "response_format": schema}), 422)
         assert "Invalid response_format" in said
     assert first_fault(await w.post("/peers/ann/chat", {"query": ""}))["type"] == "string_too_short"
     assert (await w.post("/schedule_dream", {"observer": "ann", "dream_type": "omni"})).status_code == 204
     text_of(await w.post("/schedule_dream", {"observer": "scope.x", "dream_type": "omni"}), 422)
+
+
+async def test_a_question_takes_the_schema_of_nested_models(w: Caller) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"best": {"$ref": "#/$defs/Item"}, "all": {"type": "array", "items": {"$ref": "#/$defs/Item"}}},
+        "$defs": {
+            "Item": {"type": "object", "properties": {"kind": {"$ref": "#/$defs/Kind"}}},
+            "Kind": {"enum": ["a"]},
+        },
+    }
+    answer = await w.post("/peers/ann/chat", {"query": "who?", "response_format": schema})
+    assert (answer.status_code, answer.json()) == (200, {"content": None})
 
 
 async def test_a_dream_makes_no_workspace(admin: Caller) -> None:
@@ -116,6 +142,24 @@ async def test_search_finds_forms_and_parts_of_words(w: Caller) -> None:
     assert first_fault(await w.post("/search", {"query": "a", "limit": 101}))["type"] == "less_than_equal"
 
 
+async def test_a_context_has_each_message_once_while_more_are_added(
+    w: Caller, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [f"m{i}" for i in range(250)]
+    for at in range(0, 250, 50):
+        await w.say("s", *said[at : at + 50])
+    latest = instance.messages.latest
+
+    async def latest_and_more(tenant_id: Uid, chat_key: Uid, limit: int) -> list[Message]:
+        found = await latest(tenant_id, chat_key, limit)
+        await instance.messages.append(tenant_id, chat_key, [Draft("ann", USER, f"late {i}") for i in range(10)])
+        return found
+
+    monkeypatch.setattr(instance.messages, "latest", latest_and_more)
+    context = (await w.get("/sessions/s/context")).json()
+    assert [message["content"] for message in context["messages"]] == said
+
+
 async def test_a_context_has_the_newest_that_fit(w: Caller) -> None:
     await w.say("s", "one", "two words", "three")
     for tokens, texts in ((100, ["one", "two words", "three"]), (3, ["two words", "three"]), (0, []), (-1, [])):
@@ -147,3 +191,33 @@ async def test_the_queue_counts_what_is_to_be_derived_from(w: Caller) -> None:
     assert (one["session_id"], one["total_work_units"]) == ("s", 1)
     assert (await w.get("/queue/status", session_id="s")).json()["sessions"] is None
     assert (await w.get("/queue/status", sender_id="bob")).json()["total_work_units"] == 0
+    assert (await w.get("/queue/status", observer_id="ann")).json()["total_work_units"] == 0
+
+
+async def test_a_message_that_asks_for_it_is_counted_where_reasoning_is_off(w: Caller) -> None:
+    off = {"reasoning": {"enabled": False}}
+    asking = {"content": "x", "peer_id": "ann", "configuration": {"reasoning": {"enabled": True}}}
+    await w.new_session("off", configuration=off)
+    await w.say("off", asking, asking | {"configuration": {"reasoning": {"enabled": None}}}, "two")
+    await w.say("on", "three", peer="bob")
+    assert await _units(w) == {"off": 1, "on": 1}
+    assert (await w.put("", {"configuration": off})).status_code == 200
+    assert await _units(w) == {"off": 1}
+    assert await _units(w, sender_id="bob") == {}
+    assert (await w.get("/queue/status", session_id="off", sender_id="ann")).json()["total_work_units"] == 1
+
+
+async def test_what_a_clone_copied_is_not_derived_from_again(w: Caller) -> None:
+    await w.say("s", "one", {"content": "x", "peer_id": "ann", "configuration": {"reasoning": {"enabled": True}}})
+    answer = await w.post("/sessions/s/clone")
+    assert answer.status_code == 201
+    assert await _units(w) == {"s": 2}
+    copy = answer.json()["id"]
+    await w.say(copy, "new")
+    assert await _units(w) == {"s": 2, copy: 1}
+
+
+async def _units(w: Caller, **asked: str) -> dict[str, int]:
+    """The units of work of each session."""
+    sessions = (await w.get("/queue/status", **asked)).json()["sessions"] or {}
+    return {one["session_id"]: one["completed_work_units"] for one in sessions.values()}

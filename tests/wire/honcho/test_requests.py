@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -81,10 +82,22 @@ async def test_json_that_is_no_object_is_refused(w: Caller, raw: bytes) -> None:
 
 
 async def test_a_body_over_the_limit_is_413(w: Caller) -> None:
-    raw = b'{"id": "x", "y": "' + b"y" * limits.BODY_BYTES + b'"}'
     for method, path in WITH_BODY:
+        most = limits.HONCHO_BATCH_BYTES if path.endswith("/messages") else limits.BODY_BYTES
+        raw = b'{"id": "x", "y": "' + b"y" * most + b'"}'
         text_of(await w.send(method, path, raw, JSON), 413)
     assert await w.listed("/peers/list", {"id": "x"}) == []
+
+
+async def test_a_batch_of_the_longest_messages_is_taken(w: Caller) -> None:
+    """Whatever way a client writes them."""
+    text = "\N{HERB}" * limits.HONCHO_CONTENT_CHARACTERS
+    batch = {"messages": [{"content": text, "peer_id": "ann"}] * limits.MESSAGES_PER_APPEND}
+    raw = json.dumps(batch).encode()
+    assert len(raw) > 12 * limits.HONCHO_CONTENT_CHARACTERS * limits.MESSAGES_PER_APPEND
+    answer = await w.send("POST", "/sessions/s/messages", raw, JSON)
+    assert answer.status_code == 201
+    assert [len(message["content"]) for message in answer.json()] == [len(text)] * limits.MESSAGES_PER_APPEND
 
 
 QUERY_FAULTS = [
@@ -199,3 +212,15 @@ async def test_the_document_needs_no_token(http: httpx.AsyncClient) -> None:
     answer = await http.get("/v3/openapi.json")
     assert answer.status_code == 200
     assert answer.json()["openapi"].startswith("3.1")
+
+
+async def test_what_is_named_like_a_route_is_changed_and_deleted(w: Caller) -> None:
+    await w.new_session("list")
+    assert (await w.put("/sessions/list", {"metadata": {"a": 1}})).json()["metadata"] == {"a": 1}
+    assert (await w.put("/peers/list", {"metadata": {"a": 1}})).json()["id"] == "list"
+    assert (await w.post("/scopes", {"id": "list"})).status_code == 201
+    assert (await w.get("/scopes/list")).json()["id"] == "list"
+    assert (await w.delete("/sessions/list")).status_code == 202
+    assert await w.listed("/sessions/list") == []
+    text_of(await w.get("/sessions/s/messages/list"), 404)
+    assert (await w.call("PATCH", "/sessions/list")).status_code == 405

@@ -29,6 +29,13 @@ async def test_what_is_no_scope_is_refused_and_nothing_made(w: Caller) -> None:
     assert await w.listed("/scopes/list") == []
 
 
+async def test_the_form_of_a_request_is_looked_at_before_the_scope_is_looked_for(w: Caller) -> None:
+    assert first_fault(await w.post("/scopes/never/sessions", {}))["type"] == "missing"
+    assert first_fault(await w.post("/scopes/never/sessions/list", None, page=0))["loc"] == ["query", "page"]
+    text_of(await w.post("/scopes/never/sessions", {"session_ids": ["s"]}), 404)
+    text_of(await w.post("/scopes/never/sessions/list"), 404)
+
+
 async def test_scopes_are_for_whole_workspaces(w: Caller, caller: MakeCaller) -> None:
     await w.new_session("s", peers={"ann": {}})
     ann = await caller("w1", "ann", "participant")

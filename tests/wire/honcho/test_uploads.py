@@ -47,8 +47,8 @@ async def send(w: Caller, content: bytes, kind: str, **fields: str) -> httpx.Res
         (b"from a file", "text/plain", "from a file"),
         ("Grüße".encode("latin-1"), "text/plain", "Grüße"),
         ("Grüße".encode("utf-16"), "text/plain; charset=utf-16", "Grüße"),
-        (b'{ "a" : [1,\n2] }', "application/json", '{"a":[1,2]}'),
-        (b'a,"b\r\nc"\r\nd,e\r\n', "text/csv", 'a,"b\nc"\nd,e'),
+        (b'{ "a" : [1,\n2] }', "application/json", '{"a": [1, 2]}'),
+        (b'a,"b\r\nc"\r\nd,e\r\n', "text/csv", 'a,"b\r\nc"\r\nd,e\r\n'),
         (pdf("hello kea"), "application/pdf", "[Page 1]\nhello kea"),
         (b"", "text/plain", ""),
         (b"", "application/json", ""),
@@ -59,7 +59,7 @@ async def test_the_text_of_a_file_becomes_a_message(w: Caller, content: bytes, k
     answer = await send(w, content, kind, metadata='{"f":1}', created_at="2024-01-02T03:04:05Z")
     assert answer.status_code == 201, answer.text
     (message,) = answer.json()
-    assert (message["content"].replace("\r\n", "\n"), message["peer_id"], message["metadata"]) == (
+    assert (message["content"], message["peer_id"], message["metadata"]) == (
         text,
         "ann",
         {"f": 1},
@@ -144,3 +144,11 @@ async def test_webhooks_are_one_an_address_and_ten_at_most(w: Caller) -> None:
 def test_a_delivery_is_signed_over_its_body() -> None:
     body = json.dumps({"type": "test.event"}).encode()
     assert plain_signature_of("secret", body) == hmac.digest(b"secret", body, "sha256").hex()
+
+
+async def test_a_file_says_whether_it_is_derived_from(w: Caller) -> None:
+    await w.new_session("s", configuration={"reasoning": {"enabled": False}})
+    for enabled, count in (("null", 0), ("false", 0), ("true", 1)):
+        sent = await send(w, b"text", "text/plain", configuration=f'{{"reasoning": {{"enabled": {enabled}}}}}')
+        assert sent.status_code == 201
+        assert (await w.get("/queue/status")).json()["completed_work_units"] == count

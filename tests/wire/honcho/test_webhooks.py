@@ -66,12 +66,14 @@ async def test_an_empty_queue_is_told_by_its_session_and_author(w: Caller, ear: 
     await w.say("s", quiet)
     await w.say("s", quiet, {"content": "y", "peer_id": "bob"})
     await w.say("s", {"content": "y", "peer_id": "bob"}, {"content": "y", "peer_id": "ann"})
+    await w.post("/sessions/s/clone")
     await w.get("/webhooks/test")
-    told = [await hear(ear) for _ in range(4)]
+    told = [await hear(ear) for _ in range(5)]
     assert told == [
         empty("s", "ann"),
         empty("s", "bob"),
-        empty("s", None),
+        empty("s", "bob"),
+        empty("s", "ann"),
         {"type": "test.event", "workspace_id": "w1"},
     ]
     assert (await w.get("/queue/status")).json()["completed_work_units"] == 5
@@ -82,7 +84,8 @@ async def test_a_session_without_reasoning_has_no_queue(w: Caller, ear: Ear) -> 
     await w.new_session("off", configuration={"reasoning": {"enabled": False}})
     await w.say("off", "hello")
     await w.say("on", "hello")
-    assert await hear(ear) == empty("on", "ann")
+    await w.say("off", {"content": "x", "peer_id": "bob", "configuration": {"reasoning": {"enabled": True}}})
+    assert [await hear(ear) for _ in range(2)] == [empty("on", "ann"), empty("off", "bob")]
 
 
 async def test_a_session_that_is_gone_is_named_no_more(w: Caller, instance: Instance) -> None:

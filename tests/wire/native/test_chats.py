@@ -88,7 +88,7 @@ async def test_a_chat_shows_what_lives_in_it(ours: Caller, instance: Instance) -
     tenant = (await instance.tenants.get("t1")).id
     chat = await instance.chats.get(tenant, "c")
     connection = await instance.connections.open(tenant, chat.key, "ann", lambda _: None)
-    turn = await ours.start("c", "hang")
+    turn = await ours.start("c", "[[hang]]")
     shown = good(await ours.ask("GET", chat_path("c")))
     assert (shown["connections"], shown["active_turn"], shown["message_count"]) == (1, turn["id"], 1)
     assert good(await ours.ask("GET", PATH))["items"] == [shown]

@@ -114,6 +114,34 @@ async def test_a_participant_and_a_tenant(ours: Caller, chat: str, instance: Ins
     problem(await unknown.ask("GET", "/deletions"), 404, "not_found")
 
 
+async def test_a_participant_and_a_tenant_have_two_names(ours: Caller, chat: str) -> None:
+    """What a list shows as an id names them too, and a tenant's name its tenant; a plan is the same either way."""
+    (ann,) = good(await ours.ask("GET", "/participants?name=ann"))["items"]
+    whose = good(await ours.ask("GET", "/whoami"))["tenant"]
+    for kind, names in (("participant", ("ann", ann["id"])), ("tenant", (whose["name"], whose["id"]))):
+        asked = [await ours.ask("POST", "/deletions/plan", json={"target": aim(name, kind)}) for name in names]
+        assert len({good(plan)["digest"] for plan in asked}) == 1
+    problem(
+        await ours.ask("POST", "/deletions", json={"target": aim(new_public_id(), "participant")}), 404, "not_found"
+    )
+    deletion = await order(ours, aim(ann["id"], "participant"))
+    assert deletion["target"] == {"kind": "participant", "id": "ann"}
+    problem(await ours.ask("GET", chat_path(chat)), 404, "not_found")
+    deletion = await order(ours, aim(whose["name"], "tenant"))
+    assert deletion["target"] == {"kind": "tenant", "id": whose["id"]}
+
+
+async def test_the_keys_of_who_is_deleted_end_at_once(ours: Caller, caller: MakeCaller) -> None:
+    """In the process that is asked, whatever it has in memory."""
+    ben, admin = await caller("t1", "ben"), await caller("t2", scope="admin")
+    tenant = good(await ben.ask("GET", "/whoami"))["tenant"]["id"]
+    await order(ours, aim("ben", "participant"))
+    problem(await ben.ask("GET", "/whoami"), 401, "authentication_failed")
+    await order(Caller(ours._http, admin.key, tenant), aim(tenant, "tenant"))
+    problem(await ours.ask("GET", "/whoami"), 401, "authentication_failed")
+    good(await admin.ask("GET", "/whoami"))
+
+
 # What stands in the way
 
 

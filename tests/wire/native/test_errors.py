@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
 
 from antiphon.api.native.errors import ROWS
 from antiphon.api.native.routes import Native
+from antiphon.api.server import Server
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import AntiphonError, StoreFailed, StoreUnavailable
 from antiphon.stores.sqlite.store import SqliteStore
@@ -80,3 +83,41 @@ async def test_nothing_that_a_request_says_is_passed_over(ours: Caller, instance
         if route.body is None and route.method != "GET":
             body = problem(await ours.ask(route.method, path, json={"mode": "cancel"}), 400, "unknown_field")
             assert body["errors"][0]["field"] == "mode", path
+
+
+@pytest.mark.parametrize("path", ["/antiphon", "/antiphon/", "/antiphon/v2/whoami", "/antiphon/v1x", "/nothing"])
+async def test_a_path_beside_ours_is_told_in_the_same_form(ours: Caller, path: str) -> None:
+    problem(await ours._http.get(path, headers=ours.headers), 404, "route_not_found")
+
+
+@pytest.mark.parametrize("path", [f"{PREFIX}/chats", "/readyz"])
+async def test_what_the_stop_of_the_server_breaks_off_may_come_again(
+    ours: Caller, server: Server, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A request whose body does not end is cancelled at last: it is told so, and not that something is wrong."""
+    begun, sent = asyncio.Event(), []
+
+    async def receive(*_: Any, **__: Any) -> dict[str, Any]:
+        begun.set()
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(store, "check", receive)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET" if path == "/readyz" else "POST",
+        "path": path,
+        "headers": [(b"authorization", ours.headers["authorization"].encode())],
+    }
+    task = asyncio.create_task(server(scope, receive, send))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sent[0]["status"] == 503
+    assert {b"retry-after", b"content-type"} <= {name for name, _ in sent[0]["headers"]}
+    assert json.loads(sent[1]["body"])["code"] == "store_unavailable"

@@ -12,7 +12,7 @@ import pytest
 from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from tests.scripted_agent import ScriptedAgent
-from tests.wire.native.caller import PREFIX, Caller, Told, events_path, problem, read_events, text_of, turns_path
+from tests.wire.native.caller import PREFIX, Caller, Told, events_path, good, problem, read_events, text_of, turns_path
 
 
 @asynccontextmanager
@@ -175,3 +175,18 @@ async def test_head_follows_nothing(ours: Caller, chat: str, instance: Instance)
     assert (answer.status_code, answer.headers["antiphon-turn"]) == (200, turn["id"])
     assert not any(channel.followers for channel in instance.streams._own.values())  # type: ignore[attr-defined]
     assert (await ours.ask("POST", turns_path(chat))).status_code == 409
+
+
+@pytest.mark.parametrize("query", ["", "?live=true"])
+async def test_it_ends_with_its_key(ours: Caller, chat: str, address: str, query: str) -> None:
+    """At once when it is ended here, as if there were no more; the turn goes on, for others too."""
+    made = good(await ours.ask("POST", "/keys", json={}), 201)
+    turn = await ours.start(chat, "[[hang]]")
+    other_key = Caller(ours._http, made["key"])
+    async with following(address, other_key, chat, query) as ended, following(address, ours, chat, query) as others:
+        assert (await anext(ended)).event == (await anext(others)).event == "turn-started"
+        assert (await ours.ask("DELETE", f"/keys/{made['id']}")).status_code == 204
+        async with asyncio.timeout(5):
+            assert "turn-ended" not in [one.event async for one in ended]
+        good(await ours.ask("POST", f"/turns/{turn['id']}/stop"))
+        assert [one.event async for one in others][-1] == "turn-ended"

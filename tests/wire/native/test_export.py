@@ -60,7 +60,7 @@ async def test_a_chat_as_json_lines(ours: Caller, instance: Instance, chat: str)
     assert [line["seq"] for line in lines[2:-1]] == [*range(1, 8)]
     assert lines[2].keys() == {
         *("type", "id", "client_id", "seq", "role", "participant", "parts", "metadata", "token_count", "created_at"),
-        *("text", "quiet"),
+        *("text", "reasoning"),
     }
     assert checked(answer.content).keys() == {"end", "messages", "sha256"}
 

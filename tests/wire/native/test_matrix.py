@@ -135,7 +135,7 @@ ROWS = [
     Row("GET", DELETION, STEWARDS, KEPT_OUT),
     Row("POST", f"{DELETION}/retry", "202 202 403 403", KEPT_OUT),
     Row("POST", f"{DELETION}/undo", "410 410 403 403", KEPT_OUT),
-    Row("POST", "/imports", STEWARDS, body="{file}", headers={"content-type": "application/x-ndjson"}),
+    Row("POST", "/imports", "202 202 403 403", body="{file}", headers={"content-type": "application/x-ndjson"}),
     Row("GET", "/imports/{import_id}", STEWARDS, KEPT_OUT),
     Row("GET", "/receipts", STEWARDS),
     Row("GET", "/receipts/verify", STEWARDS),

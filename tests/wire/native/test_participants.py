@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from antiphon.core.instance import Instance
+from antiphon.core.ports import Slice
+from antiphon.domain.ids import text_of
 from tests.wire.native.caller import Caller, good, problem
 from tests.wire.native.conftest import MakeCaller, Pages
 
@@ -66,3 +68,20 @@ async def test_others_do_not_see_them(caller: MakeCaller, people: list[str]) -> 
     for less in (await caller("t1", "ann"), await caller("t1", None, "session", session_id="s")):
         problem(await less.ask("GET", "/participants"), 403, "access_denied")
         problem(await less.ask("GET", f"/participants/{people[0]}"), 403, "access_denied")
+
+
+async def test_an_owner_whom_nobody_has_named_is_shown_here_and_is_no_peer_yet(
+    ours: Caller, instance: Instance
+) -> None:
+    made = good(await ours.ask("POST", "/sessions", json={"id": "s"}), 201)
+    chat = good(await ours.ask("POST", "/chats", json={"id": "c"}), 201)
+    assert (made["participant"], chat["participant"]) == ("assistant", "assistant")
+    found = good(await ours.ask("GET", "/participants/assistant"))
+    assert good(await ours.ask("GET", "/participants"))["items"] == [found]
+    listed = good(await ours.ask("GET", "/sessions?participant=assistant"))["items"]
+    assert sorted(one["id"] for one in listed) == ["c", "s"]
+    tenant = (await instance.tenants.get("t1")).id
+    assert await instance.participants.list(tenant, Slice(0, 10)) == ([], 0)
+    good(await ours.ask("POST", "/chats", json={"id": "d", "participant": "assistant"}), 201)
+    peers, total = await instance.participants.list(tenant, Slice(0, 10))
+    assert ([(one.name, text_of(one.id)) for one in peers], total) == ([("assistant", found["id"])], 1)

@@ -66,6 +66,7 @@ async def test_they_come_in_pages(ours: Caller, make_chat: MakeChat) -> None:
     assert await page(after=3) == (names[3:], None)
     assert await page(after=5) == ([], None)
     assert (await page(after=1, limit=1))[0] == [names[1]]
+    problem(await ours.ask("GET", "/receipts", params={"cursor": cursor, "after": "1"}), 400, "invalid_cursor")
 
 
 async def test_the_check_names_what_is_wrong(

@@ -17,7 +17,7 @@ from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from tests.conftest import MakeKey
 from tests.scripted_agent import ScriptedAgent
-from tests.wire.native.caller import PREFIX, Caller, events_path
+from tests.wire.native.caller import PREFIX, Caller, events_path, good
 from tests.wire.native.conftest import MakeCaller, MakeChat
 
 Frame = dict[str, Any]
@@ -208,6 +208,20 @@ async def test_a_deletion_during_a_turn_ends_it(ours: Caller, chat: str, open_so
     await instance.deletions.delete_chat(tenant.id, await instance.chats.get(tenant.id, chat), "cancel")
     assert (await frames_of_a_turn(socket))[-1]["data"]["state"] == "deleted"
     assert await close_of(socket) == (4404, "not_found")
+
+
+@pytest.mark.parametrize("by", ["key", "ticket"])
+async def test_it_ends_with_its_key(ours: Caller, chat: str, open_socket: Open, by: str) -> None:
+    """Also one that was let in by a ticket which that key had made; another is left alone."""
+    made = good(await ours.ask("POST", "/keys", json={}), 201)
+    ticket = good(await Caller(ours._http, made["key"]).ask("POST", "/tickets", json={}), 201)["ticket"]
+    ended = await open_socket(chat, *((made["key"],) if by == "key" else (None, f"?ticket={ticket}")))
+    other = await open_socket(chat, ours.key)
+    await ours.start(chat)
+    await frames_of_a_turn(ended)
+    assert (await ours.ask("DELETE", f"/keys/{made['id']}")).status_code == 204
+    assert await close_of(ended) == (4401, "authentication_failed")
+    await frames_of_a_turn(other)
 
 
 async def test_it_listens_to_little(ours: Caller, chat: str, open_socket: Open) -> None:

@@ -67,8 +67,11 @@ async def test_what_is_refused(caller: MakeCaller) -> None:
     refused = problem(await admin.ask("POST", "/tenants", json={}), 400, "invalid_input")
     assert refused["errors"] == [{"field": "name", "message": "name is missing"}]
     asked = {"name": "other", "settings": {"colour": "red"}}
-    refused = problem(await admin.ask("POST", "/tenants", json=asked), 400, "invalid_input")
+    refused = problem(await admin.ask("POST", "/tenants", json=asked), 400, "unknown_field")
     assert [error["field"] for error in refused["errors"]] == ["settings.colour"]
+    asked = {"settings": {"model": "m", "colour": None}}
+    problem(await admin.ask("PATCH", "/tenants/acme", json=asked), 400, "unknown_field")
+    assert good(await admin.ask("GET", "/tenants/acme"))["settings"]["model"] is None
     problem(await admin.ask("GET", "/tenants/other"), 404, "not_found")
     problem(await admin.ask("PATCH", "/tenants/acme", json={"name": "x"}), 400, "unknown_field")
 

@@ -126,6 +126,14 @@ async def test_a_message_in_parts_with_all_that_it_may_have(ours: Caller, chat: 
     assert (kept.client_id, kept.metadata) == ("c/1", '{"mood":"good"}')
 
 
+async def test_a_message_may_say_its_role(ours: Caller, chat: str, instance: Instance) -> None:
+    """As one that is stored without a turn must."""
+    for role in ("user", "assistant"):
+        await ours.start(chat, "hello", role=role)
+        await ours.events(chat)
+    assert [role for role, _, _ in await stored(instance, chat)] == ["user", "assistant", "assistant", "assistant"]
+
+
 async def test_the_same_client_id_is_stored_once(ours: Caller, chat: str, instance: Instance) -> None:
     for _ in range(2):
         await ours.start(chat, "hello", client_id="c-1")
@@ -139,6 +147,8 @@ async def test_the_same_client_id_is_stored_once(ours: Caller, chat: str, instan
         ({"mesage": {"text": "x"}}, "unknown_field", "mesage"),
         ({"message": {"text": "x", "rol": "user"}}, "unknown_field", "message.rol"),
         ({"message": {}}, "invalid_input", "message"),
+        ({"message": {"role": "assistant", "text": "x", "participant": "ann"}}, "invalid_input", "message.role"),
+        ({"message": {"role": "system", "text": "x"}}, "invalid_input", "message.role"),
         ({"message": {"text": "x", "parts": []}}, "invalid_input", "message"),
         ({"message": {"text": ""}}, "invalid_input", "message.text"),
         ({"message": {"text": "a\0b"}}, "invalid_input", "message.text"),

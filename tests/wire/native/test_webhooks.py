@@ -54,6 +54,16 @@ async def test_its_secret_is_shown_once(http: httpx.AsyncClient, key: dict[str, 
     assert (await made(http, key, secret=OWN))["secret"] == OWN
 
 
+async def test_they_come_in_pages(http: httpx.AsyncClient, key: dict[str, str]) -> None:
+    ids = [(await made(http, key))["id"] for _ in range(3)]
+    first = (await http.get(f"{ROOT}?limit=2", headers=key)).json()
+    rest = (await http.get(f"{ROOT}?limit=2&cursor={first['next']}", headers=key)).json()
+    assert [one["id"] for one in first["items"] + rest["items"]] == ids
+    assert rest["next"] is None
+    wrong = await http.get(f"{ROOT}?cursor=x", headers=key)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_cursor")
+
+
 async def test_it_is_deleted(http: httpx.AsyncClient, key: dict[str, str]) -> None:
     one, two = await made(http, key), await made(http, key)
     gone = await http.delete(f"{ROOT}/{one['id']}", headers=key)

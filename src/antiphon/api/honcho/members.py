@@ -17,6 +17,7 @@ from antiphon.domain.errors import ParticipantNotFound, SessionNotFound
 from antiphon.domain.keys import Principal
 from antiphon.domain.participants import PEER, Member
 from antiphon.domain.sessions import SINGLE, Session
+from antiphon.domain.texts import is_storable
 
 _PEERS = f"{PATH}/{{session_id}}/peers"
 _CONFIG = f"{_PEERS}/{{peer_id}}/config"
@@ -102,7 +103,8 @@ class Members:
         if found is None:
             raise SessionNotFound
         workspace, session = found
-        member = await self._instance.members.find(workspace.id, session.id, request.params["peer_id"])
+        name = request.params["peer_id"]
+        member = await self._instance.members.find(workspace.id, session.id, name) if is_storable(name) else None
         if member is None:
             raise ParticipantNotFound
         return json_reply(200, {"observe_me": member.observe_me, "observe_others": member.observe_others})

@@ -181,7 +181,7 @@ class Memory:
 
         await self._reach.in_workspace(principal, request.params["workspace_id"], ask)
         if body.stream:
-            return Reply(200, b'data: {"done":true}\n\n', [(b"content-type", _EVENTS.encode())])
+            return Reply(200, b'data: {"done": true}\n\n', [(b"content-type", _EVENTS.encode())])
         return json_reply(200, memory_wire.DialecticResponse(None))
 
     async def dream(self, request: Request) -> Reply:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, RootModel
 
-from antiphon.api.honcho.wire import Id, Message, Moment, ScopeName, SessionPeerConfig
+from antiphon.api.honcho.wire import Id, Message, Metadata, Moment, ScopeName, SessionPeerConfig
 from antiphon.domain import conclusions, limits, times
 from antiphon.domain.webhooks import Webhook
 
@@ -35,7 +35,7 @@ class MessageSearchOptions(BaseModel):
 class MessageUpdate(BaseModel):
     """What to change of a message."""
 
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
 
 
 class SessionPeers(RootModel[Annotated[dict[str, SessionPeerConfig], Field(max_length=limits.MEMBERS_PER_REQUEST)]]):
@@ -162,7 +162,7 @@ class ScopeCreate(BaseModel):
     """The scope to get, or to make."""
 
     id: ScopeName = Field(validation_alias=Id)
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
 
 
 class ScopeSessions(BaseModel):

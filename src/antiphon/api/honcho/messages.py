@@ -15,7 +15,7 @@ from antiphon.api.honcho.errors import BODY_REFUSALS, REFUSALS
 from antiphon.api.honcho.filters import MESSAGE, list_filter
 from antiphon.api.honcho.memory_wire import MessageUpdate
 from antiphon.api.honcho.pages import LIST_QUERY, page_reply, read_part
-from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_name
+from antiphon.api.honcho.reach import Reach, Workspace, check_session_write, owner_of
 from antiphon.api.honcho.speakers import check_speakers, is_name
 from antiphon.api.honcho.uploads import UploadForm, read_upload
 from antiphon.api.honcho.workspaces import check_reasoning
@@ -136,7 +136,7 @@ class Messages:
     ) -> list[Message]:
         if not is_name(session_id):
             raise SessionNotFound
-        owner = owner_name(principal, workspace, [draft.author for draft in drafts])
+        owner, _ = owner_of(principal, workspace, [draft.author for draft in drafts])
         try:
             await self._instance.sessions.put_single(workspace.id, session_id, owner)
         except SessionIdTaken:
@@ -163,7 +163,7 @@ class Messages:
         text = (wire.object_text(metadata) if metadata else None) or "{}"
         at = None if moment is None else wire.moment_of(moment)
         drafts = [
-            Draft(sent.peer_id, USER, piece, metadata=text, created_at=at, is_quiet=is_quiet(configuration))
+            Draft(sent.peer_id, USER, piece, metadata=text, created_at=at, is_reasoned=mark_of(configuration))
             for piece in sent.pieces
         ]
 
@@ -175,7 +175,7 @@ class Messages:
 
     async def _read_batch(self, request: Request) -> list[Draft]:
         """The batch as drafts of users. Raises InvalidRequest, with the entries that pydantic finds."""
-        raw = await request.body()
+        raw = await request.body(limits.HONCHO_BATCH_BYTES)
         if is_json(request) and (drafts := read_fast(raw)) is not None:
             return drafts
         batch = model_of(request, wire.MessageBatchCreate, raw)
@@ -249,10 +249,10 @@ def _lenient(read: Callable[[str], T], text: str | None) -> T | None:
         return None
 
 
-def is_quiet(configuration: wire.MessageConfiguration | None) -> bool:
-    """Whether a message says of itself that nothing is to be derived from it."""
+def mark_of(configuration: wire.MessageConfiguration | None) -> bool | None:
+    """What a message says of whether something is to be derived from it."""
     reasoning = configuration.reasoning if configuration is not None else None
-    return reasoning is not None and reasoning.enabled is False
+    return None if reasoning is None else reasoning.enabled
 
 
 def read_fast(raw: bytes) -> list[Draft] | None:
@@ -287,7 +287,7 @@ def _draft_of(message: wire.MessageCreate) -> Draft:
         _without_nuls(message.content),
         metadata=metadata,
         created_at=moment,
-        is_quiet=is_quiet(message.configuration),
+        is_reasoned=mark_of(message.configuration),
     )
 
 

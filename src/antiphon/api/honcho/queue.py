@@ -13,7 +13,6 @@ from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
 from antiphon.domain.ids import short_of
-from antiphon.domain.reasoning import is_reasoned
 from antiphon.domain.texts import is_storable
 
 _PATH = "/v3/workspaces/{workspace_id}/queue/status"
@@ -57,12 +56,10 @@ class Queue:
     async def _units(
         self, workspace: Workspace, session_id: str | None, author: str | None
     ) -> dict[str, tuple[str, int]]:
-        """By a short form of each session's key its id and its units, where reasoning is on."""
+        """By a short form of each session's key its id and its units, where it has any."""
         tenant = await self._reach.find_tenant(workspace.name)
         of_all = tenant.configuration if tenant else "{}"
         found = await self._instance.store.conclusions.count_units(workspace.id, session_id, author)
         return {
-            short_of(key): (name, count)
-            for key, name, configuration, count in found
-            if is_reasoned(configuration, of_all)
+            short_of(units.session_key): (units.session_id, count) for units in found if (count := units.count(of_all))
         }

@@ -200,8 +200,11 @@ def check_session_write(principal: Principal, session_id: str) -> None:
     check_session(principal, session_id)
 
 
-def owner_name(principal: Principal, workspace: Workspace, peers: list[str]) -> str:
-    """Who will own a session: the participant of the key, else the first of the peers, else the workspace's agent."""
+def owner_of(principal: Principal, workspace: Workspace, peers: list[str]) -> tuple[str, bool]:
+    """Who will own a session: the participant of the key, else the first of the peers, else the workspace's agent.
+
+    Also whether it is the last, which nobody has named.
+    """
     if principal.participant_name is not None and principal.tenant_id == workspace.id:
-        return principal.participant_name
-    return peers[0] if peers else workspace.agent_name
+        return principal.participant_name, False
+    return (peers[0], False) if peers else (workspace.agent_name, True)

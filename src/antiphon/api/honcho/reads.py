@@ -15,7 +15,6 @@ from antiphon.api.honcho.views import View, view_of
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
-from antiphon.core.ports import Slice
 from antiphon.core.search import search_messages
 from antiphon.domain import limits
 from antiphon.domain.chats import Chat
@@ -181,21 +180,21 @@ class Reads:
         )
 
     async def _newest(self, workspace: Workspace, chat: Chat, budget: int) -> list[Message]:
-        """The newest messages whose tokens fit in the budget, the oldest of them first."""
+        """The newest messages whose tokens fit in the budget, oldest first; each once, whatever is added meanwhile."""
         kept: list[Message] = []
-        while budget > 0 and len(kept) < limits.HONCHO_CONTEXT_MESSAGES:
-            part = Slice(len(kept), limits.PAGE_ITEMS, is_reversed=True)
-            try:
-                page = await self._instance.messages.page(workspace.id, chat.key, part)
-            except ChatNotFound:
-                return []
-            for message in page.items:
-                budget -= message.token_count or 0
-                if budget < 0:
-                    return kept[::-1]
-                kept.append(message)
-            if len(kept) >= page.total or not page.items:
-                break
+        verbs = self._instance.messages
+        try:
+            part = (await verbs.latest(workspace.id, chat.key, limits.PAGE_ITEMS))[::-1] if budget > 0 else []
+            while part:
+                for message in part:
+                    budget -= message.token_count or 0
+                    if budget < 0 or len(kept) >= limits.HONCHO_CONTEXT_MESSAGES:
+                        return kept[::-1]
+                    kept.append(message)
+                before = part[-1].seq - 1
+                part = await verbs.span(workspace.id, chat.key, 1, before, limits.PAGE_ITEMS, is_reversed=True)
+        except ChatNotFound:
+            return []
         return kept[::-1]
 
 

@@ -26,6 +26,9 @@ from antiphon.api.routing import MethodNotAllowed, Route, RouteTable
 from antiphon.core.instance import Instance
 from antiphon.domain.errors import AntiphonError
 
+DOCUMENT_PATH = "/openapi.json"
+"""Where this wire's clients look for its document, outside of its prefix."""
+
 _VERSION = "3.0.12"
 _DESCRIPTION = (
     "Workspaces, peers, sessions and messages. Every route but this document needs `Authorization: Bearer` with a key."
@@ -57,8 +60,11 @@ class Honcho(Dialect):
             Queue(instance, reach),
             Keys(instance, reach, tokens),
         )
-        document = Route("GET", "/v3/openapi.json", self.document, "This document.", {200: dict}, is_public=True)
-        self.routes = RouteTable([*(route for noun in nouns for route in noun.routes()), document])
+        documents = [
+            Route("GET", path, self.document, "This document.", {200: dict}, is_public=True)
+            for path in ("/v3/openapi.json", DOCUMENT_PATH)
+        ]
+        self.routes = RouteTable([*(route for noun in nouns for route in noun.routes()), *documents])
         self._document = b""
 
     async def respond(self, request: Request) -> Reply | StreamReply:
@@ -78,10 +84,11 @@ class Honcho(Dialect):
         return _without_slash(request)
 
     async def document(self, request: Request) -> Reply:
-        """GET /v3/openapi.json."""
+        """GET /v3/openapi.json and GET /openapi.json."""
         if not self._document:
             schemes = {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
-            made = openapi.document("Antiphon: Honcho API", _VERSION, _DESCRIPTION, self.routes.routes, schemes)
+            routes = [route for route in self.routes.routes if route.path != DOCUMENT_PATH]
+            made = openapi.document("Antiphon: Honcho API", _VERSION, _DESCRIPTION, routes, schemes)
             self._document = encode(made)
         return Reply(200, self._document, [JSON])
 

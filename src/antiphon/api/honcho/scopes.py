@@ -17,6 +17,7 @@ from antiphon.core.ports import Slice
 from antiphon.domain import limits, texts, times
 from antiphon.domain.errors import Conflict, NotFound, ParticipantNotFound, SessionNotFound
 from antiphon.domain.filters import EVERYTHING
+from antiphon.domain.keys import Principal
 from antiphon.domain.participants import PEER, SCOPE, Participant
 from antiphon.domain.sessions import SINGLE
 
@@ -74,8 +75,7 @@ class Scopes:
 
     async def get_or_create(self, request: Request) -> Reply:
         """POST …/scopes: 409 when an ordinary peer has the name."""
-        principal = await self._reach.identify(request)
-        check_whole_workspace(principal)
+        principal = await self._principal(request)
         body = await read_body(request, memory_wire.ScopeCreate)
 
         async def put(workspace: Workspace) -> tuple[Participant, bool]:
@@ -86,8 +86,7 @@ class Scopes:
 
     async def list(self, request: Request) -> Reply:
         """POST …/scopes/list."""
-        principal = await self._reach.identify(request)
-        check_whole_workspace(principal)
+        principal = await self._principal(request)
         asked = read_part(request)
         workspace = await self._reach.find_workspace(principal, request.params["workspace_id"])
         if workspace is None:
@@ -99,13 +98,14 @@ class Scopes:
 
     async def get(self, request: Request) -> Reply:
         """GET …/scopes/{scope_id}."""
-        _, scope = await self._scope(request)
+        _, scope = await self._scope(await self._principal(request), request)
         return json_reply(200, show_scope(scope))
 
     async def add(self, request: Request) -> Reply:
         """POST …/scopes/{scope_id}/sessions: all are there, or nothing is added."""
-        workspace, scope = await self._scope(request)
+        principal = await self._principal(request)
         body = await read_body(request, memory_wire.ScopeSessions)
+        workspace, scope = await self._scope(principal, request)
         missing = []
         for session_id in body.session_ids:
             session = await self._instance.sessions.find(workspace.id, session_id)
@@ -118,7 +118,7 @@ class Scopes:
 
     async def remove(self, request: Request) -> Reply:
         """DELETE …/scopes/{scope_id}/sessions/{session_id}: also one that is not in it."""
-        workspace, scope = await self._scope(request)
+        workspace, scope = await self._scope(await self._principal(request), request)
         session_id = request.params["session_id"]
         if not texts.is_client_id(session_id):
             raise SessionNotFound
@@ -127,22 +127,26 @@ class Scopes:
 
     async def sessions(self, request: Request) -> Reply:
         """POST …/scopes/{scope_id}/sessions/list: the longest member first."""
-        workspace, scope = await self._scope(request)
+        principal = await self._principal(request)
         asked = read_part(request)
+        workspace, scope = await self._scope(principal, request)
         rows, total = await self._instance.lists.sessions_of_member(workspace.id, scope.id, asked.part)
         return page_reply(asked, [wire.show_session(row, workspace.name) for row in rows], total)
 
     async def status(self, request: Request) -> Reply:
         """GET …/scopes/{scope_id}/status: nothing is copied into a scope, so each session is complete at once."""
-        workspace, scope = await self._scope(request)
+        workspace, scope = await self._scope(await self._principal(request), request)
         part = Slice(0, limits.HONCHO_ALLOWED_SESSIONS)
         rows, _ = await self._instance.lists.sessions_of_member(workspace.id, scope.id, part)
         done = {row.id: memory_wire.Backfill("completed", times.text_of(row.updated_at)) for row in rows}
         return json_reply(200, memory_wire.ScopeStatus(done))
 
-    async def _scope(self, request: Request) -> tuple[Workspace, Participant]:
+    async def _principal(self, request: Request) -> Principal:
         principal = await self._reach.identify(request)
         check_whole_workspace(principal)
+        return principal
+
+    async def _scope(self, principal: Principal, request: Request) -> tuple[Workspace, Participant]:
         workspace = await self._reach.find_workspace(principal, request.params["workspace_id"])
         if workspace is None:
             raise ParticipantNotFound

@@ -15,7 +15,7 @@ from antiphon.api.honcho.reach import (
     check_session,
     check_session_write,
     check_whole_workspace,
-    owner_name,
+    owner_of,
 )
 from antiphon.api.honcho.scopes import put_scope
 from antiphon.api.honcho.speakers import check_speakers, is_name
@@ -96,14 +96,16 @@ class Sessions:
         peers = body.peers or {}
         await check_speakers(self._instance.participants, workspace.id, peers)
         scopes = [await put_scope(self._instance, workspace, scope_id) for scope_id in body.scopes or ()]
+        owner, is_implied = owner_of(principal, workspace, list(peers))
         made = await self._instance.sessions.put_single(
             workspace.id,
             body.id,
-            owner_name(principal, workspace, list(peers)),
+            owner,
             wire.object_text(body.metadata),
             wire.configuration_text(body.configuration),
             [Member(name, config.observe_me, config.observe_others) for name, config in peers.items()],
             principal.participant_id if principal.scope == PARTICIPANT else None,
+            is_owner_implied=is_implied,
         )
         if scopes:
             await self._instance.members.join(workspace.id, [body.id], SCOPE, [scope.name for scope, _ in scopes])
@@ -181,10 +183,10 @@ async def put_named(
     """
     if not is_name(session_id) and await instance.sessions.find(workspace.id, session_id) is None:
         raise SessionNotFound
-    owner = owner_name(principal, workspace, [member.name for member in members])
+    owner, is_implied = owner_of(principal, workspace, [member.name for member in members])
     try:
         session, _ = await instance.sessions.put_single(
-            workspace.id, session_id, owner, metadata, configuration, members
+            workspace.id, session_id, owner, metadata, configuration, members, is_owner_implied=is_implied
         )
     except SessionIdTaken:
         raise SessionNotFound from None

@@ -84,7 +84,7 @@ class Tokens:
             return Principal(*home, SESSION, session_id=claims.session, key_id=key_id)
         if claims.peer is None:
             return Principal(*home, TENANT, key_id=key_id)
-        peer = await self._instance.participants.find(home[0], claims.peer)
+        peer = await self._instance.participants.find_owner(home[0], claims.peer)
         return Principal(*home, PARTICIPANT, peer.id if peer else _NOBODY, claims.peer, key_id=key_id)
 
     def _read(self, text: str) -> Claims:

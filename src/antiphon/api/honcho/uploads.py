@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
+import json
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -15,12 +15,12 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from antiphon.api.honcho.errors import InvalidRequest, TooLarge, UnsupportedType
-from antiphon.api.http import Request, decode_json, json_text
+from antiphon.api.http import Request, decode_json
 from antiphon.domain import limits
 from antiphon.domain.errors import AntiphonError, BodyTooLarge, InvalidInput
 from antiphon.domain.texts import storable
 
-PDF, JSON, CSV = "application/pdf", "application/json", "text/csv"
+PDF, JSON = "application/pdf", "application/json"
 _BREAKS = ("\n\n", "\n", ". ", " ")
 _FIELDS_MAX = 8
 _FRAME_BYTES = 64 * 1024
@@ -112,7 +112,7 @@ def text_of(content: bytes, kind: str) -> str:
 
     Raises UnsupportedType, and InvalidInput for a broken file.
     """
-    if kind not in {PDF, JSON, CSV} and not kind.startswith("text/"):
+    if kind not in {PDF, JSON} and not kind.startswith("text/"):
         raise UnsupportedType(f"files of the type {kind[:64]!r} are not read")
     if not content:
         return ""
@@ -120,11 +120,9 @@ def text_of(content: bytes, kind: str) -> str:
         return _text_of_pdf(content)
     if kind == JSON:
         try:
-            return json_text(decode_json(content))
+            return json.dumps(decode_json(content), ensure_ascii=False)
         except AntiphonError:
             raise InvalidInput("the file is no JSON", field="file") from None
-    if kind == CSV:
-        return _text_of_csv(_decoded(content))
     return _decoded(content)
 
 
@@ -136,17 +134,6 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
-
-
-def _text_of_csv(text: str) -> str:
-    """Rows as lines, whatever their line ends are; a text that is no CSV stays as it is."""
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-        made = io.StringIO()
-        csv.writer(made, lineterminator="\n").writerows(rows)
-    except csv.Error:
-        return text
-    return made.getvalue().rstrip("\n")
 
 
 def _text_of_pdf(content: bytes) -> str:

@@ -90,6 +90,7 @@ class Workspaces:
             raise TenantNotFound
         await self._instance.deletions.delete_tenant(tenant.id)
         self._instance.tenants.forget(name)
+        self._instance.keys.forget(tenant.id)
         return json_reply(202, wire.Accepted("Workspace deleted: what is left of it is being removed"))
 
     async def list(self, request: Request) -> Reply:

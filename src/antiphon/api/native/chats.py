@@ -123,9 +123,9 @@ class Chats:
         """A chat in a `single` session of its own, and whether it was made now. Raises ChatIdTaken."""
         if principal.scope == SESSION:
             raise AccessDenied
-        owner = owner_for(principal, body.participant)
+        owner, is_implied = owner_for(principal, body.participant)
         chat_id = body.id if body.id is not None else new_public_id()
-        new = NewSession(SINGLE, chat_id, owner, title, chat_id, title)
+        new = NewSession(SINGLE, chat_id, owner, title, chat_id, title, is_implied)
         try:
             _, is_new = await self._instance.sessions.ensure(principal.tenant_id, new)
             chat = await self._reach.chat(principal, chat_id)

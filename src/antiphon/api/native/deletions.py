@@ -40,8 +40,9 @@ from antiphon.domain.errors import (
     PlanChanged,
 )
 from antiphon.domain.idempotency import Subject
-from antiphon.domain.ids import text_of
+from antiphon.domain.ids import is_canonical_uuid, parse_uuid, text_of
 from antiphon.domain.keys import ADMIN, TENANT, Principal
+from antiphon.domain.participants import PEER
 from antiphon.domain.receipts import DELETION_PREFIX, ID_PREFIX
 
 _STATES = (
@@ -65,7 +66,7 @@ _FILTER = (
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be deleted: a chat or session by its id, a participant by its name, a tenant by its UUID."""
+    """What is to be deleted: a chat or session by its id, a participant by its name or UUID, a tenant likewise."""
 
     kind: Literal["chat", "session", "participant", "tenant"]
     id: str
@@ -304,7 +305,18 @@ class Deletions:
             return Aim(target.kind, target.id, session.key)
         if principal.scope not in {ADMIN, TENANT}:
             raise AccessDenied
-        return Aim(target.kind, target.id)
+        if target.kind == deletions.TENANT:
+            return Aim(target.kind, text_of(principal.tenant_id) if target.id == principal.tenant_name else target.id)
+        return Aim(target.kind, await self._name_of(principal, target.id))
+
+    async def _name_of(self, principal: Principal, named: str) -> str:
+        """The name of a participant that is named so, or by the id that a list shows."""
+        people = self._instance.participants
+        if is_canonical_uuid(named) and await people.find(principal.tenant_id, named) is None:
+            uid = parse_uuid(named)
+            found = await people.find_by_id(principal.tenant_id, uid) if uid else None
+            return named if found is None or found.kind != PEER else found.name
+        return named
 
     async def _order(self, request: Request, principal: Principal, target: Target, order: Order) -> Reply:
         """Delete one target; 201 when nothing of it is left already."""
@@ -372,10 +384,14 @@ class Deletions:
     async def _delete(self, principal: Principal, aim: Aim, order: Order) -> deletions.Deletion:
         """Delete, or raise TargetBusy with what stands in the way at this moment."""
         try:
-            return await self._instance.deletions.delete(principal.tenant_id, aim, order)
+            deletion = await self._instance.deletions.delete(principal.tenant_id, aim, order)
         except (ChatHasActiveConnections, ChatHasActiveTurn, ChatIsLastOfSession) as error:
             plan = await self._instance.deletions.plan(principal.tenant_id, [aim])
             raise TargetBusy(error.message, _show_blockers(plan.surveys[0])) from None
+        if aim.kind in {deletions.PARTICIPANT, deletions.TENANT}:  # with their keys, and a tenant with its name
+            self._instance.keys.forget(principal.tenant_id)
+            self._instance.tenants.forget(principal.tenant_name)
+        return deletion
 
 
 def _targets_of(body: NewPlan | NewDeletion) -> Sequence[Target]:

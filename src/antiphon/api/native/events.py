@@ -87,6 +87,7 @@ class Events:
             follower = await self._instance.turns.follow(
                 turn.tenant_id, turn.id, first, request.abort, is_stored_only=not is_live
             )
+            place.enter_context(self._instance.keys.watched(principal, follower.let_go))
             return StreamReply(200, EventStream(follower, frame_of, on_close=place.pop_all().close), headers)
 
 

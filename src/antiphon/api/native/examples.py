@@ -237,7 +237,7 @@ EXAMPLES: dict[str, Any] = {
 """By the name of the schema."""
 
 EXPORTED_LINES = (
-    '{"type":"export","version":1,"kind":"chat","id":"c-1","exported_at":"2026-11-21T14:54:54.557329Z"}\n'
+    '{"type":"export","version":1,"kind":"chat","id":"c-1"}\n'
     '{"type":"chat","id":"c-1","title":"Where to stay"}\n'
     '{"type":"message","seq":1,"role":"user","participant":"ann","parts":[{"type":"text","text":"Hi"}]}\n'
     '{"end":true,"messages":1,"sha256":"9f2c"}\n'

@@ -15,7 +15,6 @@ from antiphon.core.instance import Instance
 from antiphon.domain import limits
 from antiphon.domain.errors import ImportNotFound
 from antiphon.domain.ids import Uid, is_canonical_uuid, parse_uuid, text_of
-from antiphon.domain.imports import WRITING
 from antiphon.domain.imports import Import as Imported
 
 PREFIX = "imp_"
@@ -55,7 +54,7 @@ class Imports:
                 f"{prefix}/imports",
                 self.create,
                 taken,
-                {200: Import, 202: Import, **refusals(409, 413, 429)},
+                {202: Import, **refusals(409, 413, 429)},
                 body=Content(str, JsonLines.media_type, EXPORTED_LINES),
             ),
             Route(
@@ -72,7 +71,7 @@ class Imports:
         principal = await self._reach.overseer(request)
         pieces = request.pieces(limits.IMPORT_BYTES)
         known, _ = await self._instance.imports.receive(principal.tenant_id, pieces)
-        return json_reply(202 if known.state == WRITING else 200, show_import(known))
+        return json_reply(202, show_import(known))
 
     async def get(self, request: Request) -> Reply:
         """GET /imports/{import_id}."""

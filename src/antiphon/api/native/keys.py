@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from antiphon.api.http import Reply, Request, json_reply
@@ -18,6 +20,8 @@ from antiphon.domain.errors import AccessDenied, InvalidInput
 from antiphon.domain.idempotency import Subject
 from antiphon.domain.ids import text_of
 from antiphon.domain.keys import ADMIN, SCOPES, SESSION, Principal
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,8 +136,9 @@ def _moment_of(text: str | None) -> int | None:
     """When a key ends. Raises InvalidInput for what is no moment to come."""
     if text is None:
         return None
+    found = _RFC_3339.fullmatch(text)  # dates alone, and moments without a zone, are others' notations
     try:
-        moment = times.from_text(text)
+        moment = times.from_text(found[0] if found else "")
         show_time(moment)  # an offset may lead past the year 9999
     except (ValueError, OverflowError):
         raise InvalidInput("expires_at is no time in RFC 3339", field="expires_at") from None

@@ -19,7 +19,7 @@ from antiphon.api.native.queries import (
     read_limit,
     read_sequence_cursor,
 )
-from antiphon.api.native.reach import Reach, default_speaker, may_speak_as
+from antiphon.api.native.reach import Reach, check_role, default_speaker, may_speak_as
 from antiphon.api.native.wire import NewMessage, show_time
 from antiphon.api.routing import Query, Route
 from antiphon.core.instance import Instance
@@ -28,7 +28,7 @@ from antiphon.domain.chats import Chat
 from antiphon.domain.errors import AccessDenied, InvalidInput
 from antiphon.domain.ids import text_of
 from antiphon.domain.keys import Principal
-from antiphon.domain.messages import ASSISTANT, USER, Draft
+from antiphon.domain.messages import Draft
 
 Parts = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "array", "items": {"type": "object"}})]
 """Stored parts, shown as they are."""
@@ -94,7 +94,7 @@ class Messages:
     def routes(self, prefix: str) -> list[Route]:
         """The routes under that prefix."""
         path = f"{prefix}/chats/{{chat_id}}/messages"
-        stored = {200: StoredMessages, 201: StoredMessages, **refusals(409, 413)}
+        stored = {201: StoredMessages, **refusals(409, 413)}
         listed = {200: MessageList, **refusals()}
         return [
             Route("GET", path, self.list, "List the messages of a chat.", listed, query=(_ORDER, *PAGE)),
@@ -102,7 +102,7 @@ class Messages:
         ]
 
     async def append(self, request: Request) -> Reply:
-        """POST /chats/{chat_id}/messages: 201, durable; 200 when all of them were there already."""
+        """POST /chats/{chat_id}/messages: 201, durable, also when all of them were there already."""
         principal = await self._reach.caller(request)
         chat = await self._reach.chat(principal, request.params["chat_id"])
         said = (await read_body(request, NewMessages)).messages
@@ -111,8 +111,7 @@ class Messages:
         _check_client_ids(said)
         drafts = [_draft(principal, chat, message, f"messages[{at}]") for at, message in enumerate(said)]
         stored = await self._instance.messages.append_new(principal.tenant_id, chat.key, drafts)
-        status = 201 if any(is_new for _, is_new in stored) else 200
-        return json_reply(status, StoredMessages([_show_stored(message, is_new) for message, is_new in stored]))
+        return json_reply(201, StoredMessages([_show_stored(message, is_new) for message, is_new in stored]))
 
     async def list(self, request: Request) -> Reply:
         """GET /chats/{chat_id}/messages: at most `limit`, and fewer when they are long."""
@@ -152,18 +151,14 @@ def _check_client_ids(said: Sequence[SaidMessage]) -> None:
 
 
 def _draft(principal: Principal, chat: Chat, message: SaidMessage, at: str) -> Draft:
-    """The message as it is to be stored, said by whom it names, else by the agent or as `default_speaker`."""
+    """The message as it is to be stored, said by whom it names, else as `default_speaker`."""
     text, parts = check_message(message, at)
-    default = principal.agent_name if message.role == ASSISTANT else default_speaker(principal, chat)
-    author = message.participant or default
+    author = message.participant or default_speaker(principal, chat, message.role)
     if not may_speak_as(principal, author):
         raise AccessDenied
-    if message.role != (ASSISTANT if author == principal.agent_name else USER):
-        raise InvalidInput(
-            f"assistant is the role of {principal.agent_name}, and user that of others", field=f"{at}.role"
-        )
+    role = check_role(principal, author, message.role, at)
     metadata = check_metadata(message.metadata, at)
-    return Draft(author, message.role, text, parts, metadata, message.client_id)
+    return Draft(author, role, text, parts, metadata, message.client_id)
 
 
 def _parts_of(message: messages.Message) -> str:

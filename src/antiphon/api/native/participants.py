@@ -76,7 +76,7 @@ class Participants:
         people, named = self._instance.participants, request.params["participant"]
         uid = parse_uuid(named) if is_canonical_uuid(named) else None
         found = await people.find_by_id(principal.tenant_id, uid) if uid else None
-        found = found or await people.find(principal.tenant_id, named)
+        found = found or await people.find_owner(principal.tenant_id, named)
         if found is None:
             raise ParticipantNotFound
         return versioned(200, show_participant(found))

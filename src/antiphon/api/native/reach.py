@@ -14,12 +14,14 @@ from antiphon.domain.errors import (
     AccessDenied,
     AuthenticationFailed,
     ChatNotFound,
+    InvalidInput,
     SessionNotFound,
     TenantNotFound,
     TurnNotFound,
 )
 from antiphon.domain.ids import Uid, parse_uuid, text_of
 from antiphon.domain.keys import ADMIN, PARTICIPANT, TENANT, Principal
+from antiphon.domain.messages import ASSISTANT, USER
 from antiphon.domain.participants import DEFAULT_USER_NAME
 from antiphon.domain.sessions import Session
 from antiphon.domain.turns import RUNNING, Turn
@@ -142,7 +144,7 @@ class Reach:
         """
         owner_id = None
         if owner is not None:
-            who = await self._instance.participants.find(principal.tenant_id, owner)
+            who = await self._instance.participants.find_owner(principal.tenant_id, owner)
             if who is None:
                 return None
             owner_id = who.id
@@ -206,10 +208,25 @@ class Reach:
         return await self._instance.sessions.is_member(principal.tenant_id, session, principal.participant_id)
 
 
-def default_speaker(principal: Principal, chat: Chat) -> str:
-    """Who says what names nobody: the key's participant, else the chat's owner, and `user` where that is the agent."""
+def default_speaker(principal: Principal, chat: Chat, role: str | None) -> str:
+    """Who says what names nobody: the agent what an assistant says; else the key's participant, else the chat's owner.
+
+    Where the owner is the agent, that is `user`.
+    """
+    if role == ASSISTANT:
+        return principal.agent_name
     owner = DEFAULT_USER_NAME if chat.owner_name == principal.agent_name else chat.owner_name
     return principal.participant_name or owner
+
+
+def check_role(principal: Principal, author: str, role: str | None, at: str) -> str:
+    """The role of what somebody says. Raises InvalidInput for another one; its field is below `at`."""
+    fitting = ASSISTANT if author == principal.agent_name else USER
+    if role not in {None, fitting}:
+        raise InvalidInput(
+            f"assistant is the role of {principal.agent_name}, and user that of others", field=f"{at}.role"
+        )
+    return fitting
 
 
 def may_speak_as(principal: Principal, name: str) -> bool:
@@ -217,12 +234,14 @@ def may_speak_as(principal: Principal, name: str) -> bool:
     return principal.scope != PARTICIPANT or principal.participant_name == name
 
 
-def owner_for(principal: Principal, name: str | None) -> str:
+def owner_for(principal: Principal, name: str | None) -> tuple[str, bool]:
     """Whose something new is: the one who is named, else the key's participant, else the tenant's agent.
 
-    Raises AccessDenied when the key may not speak for the one who is named.
+    Also whether it is the last, which nobody has named. Raises AccessDenied when the key may not speak for the one who
+    is named.
     """
-    owner = name or principal.participant_name or principal.agent_name
+    named = name or principal.participant_name
+    owner = named or principal.agent_name
     if not may_speak_as(principal, owner):
         raise AccessDenied
-    return owner
+    return owner, named is None

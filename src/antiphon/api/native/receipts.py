@@ -86,8 +86,8 @@ class Receipts:
     async def list(self, request: Request) -> Reply:
         """GET /receipts: from a sequence on, in the order of the chain."""
         principal = await self._reach.overseer(request)
-        of_list = list_name("receipts", principal.tenant_id)
         after = read_sequence(request.query.get(_AFTER.name, "0"), _AFTER.name)
+        of_list = list_name("receipts", principal.tenant_id, str(after))
         place = read_sequence_cursor(of_list, request)
         limit = read_limit(request)
         found = await self._instance.receipts.list(principal.tenant_id, after if place is None else place, limit + 1)

@@ -159,12 +159,12 @@ class Sessions:
 def _new_of(principal: Principal, body: NewSession) -> sessions.NewSession:
     """What is to be made. A `single` session and its chat have one id and one title."""
     session_id = body.id if body.id is not None else new_public_id()
-    owner = owner_for(principal, body.participant)
+    owner, is_implied = owner_for(principal, body.participant)
     default = chats.DEFAULT_TITLE if body.shape == SINGLE else sessions.DEFAULT_TITLE
     title = default if body.title is None else check_title(body.title)
     if body.shape == SINGLE:
-        return sessions.NewSession(SINGLE, session_id, owner, title, session_id, title)
-    return sessions.NewSession(MULTI, session_id, owner, title, new_public_id(), chats.DEFAULT_TITLE)
+        return sessions.NewSession(SINGLE, session_id, owner, title, session_id, title, is_implied)
+    return sessions.NewSession(MULTI, session_id, owner, title, new_public_id(), chats.DEFAULT_TITLE, is_implied)
 
 
 async def view_session(instance: Instance, principal: Principal, session: sessions.Session) -> Session:

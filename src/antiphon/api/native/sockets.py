@@ -84,7 +84,7 @@ class _EventSocket:
         self._idle.set()
         self._ended = asyncio.Event()
         self._over = asyncio.Event()
-        self._is_cut = False
+        self._is_cut = self._is_refused = False
 
     async def run(self) -> None:
         """Check who is there, then tell events until one of the two ends has had enough."""
@@ -124,7 +124,7 @@ class _EventSocket:
         except TimeoutError:
             raise AuthenticationFailed("no key in time") from None
         self._places.check(principal.tenant_id)
-        with self._places.taken(principal.tenant_id):
+        with self._places.taken(principal.tenant_id), self._instance.keys.watched(principal, self._refuse):
             tasks = [
                 asyncio.create_task(self._tell(principal, chat, start)),
                 asyncio.create_task(self._listen()),
@@ -138,6 +138,8 @@ class _EventSocket:
                 await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
+        if self._is_refused:
+            raise AuthenticationFailed
         return CLOSE_GOING_AWAY, ""
 
     async def _admitted(self, chat_id: str) -> tuple[Principal, Chat]:
@@ -207,6 +209,11 @@ class _EventSocket:
         finally:
             follower.close()
         return last is not None and isinstance(last.event, TurnEnded)
+
+    def _refuse(self) -> None:
+        """The key has ended, and with it what was let in by it."""
+        self._is_refused = True
+        self._ended.set()
 
     def _cut(self) -> None:
         """The client does not keep up: what ends the socket must not wait for it."""

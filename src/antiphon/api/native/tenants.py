@@ -6,14 +6,14 @@ import msgspec
 
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import read_body
-from antiphon.api.native.errors import refusals
+from antiphon.api.native.errors import UnknownField, refusals
 from antiphon.api.native.queries import PAGE, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.versions import IF_MATCH, check_version, versioned
 from antiphon.api.native.wire import location_of, show_time
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
-from antiphon.domain import tenants
+from antiphon.domain import limits, tenants
 from antiphon.domain.ids import text_of
 from antiphon.domain.tenants import TenantSettings, read_settings
 
@@ -74,7 +74,7 @@ class Tenants:
         """POST /tenants: 201."""
         await self._reach.administrator(request)
         body = await read_body(request, NewTenant)
-        tenant = await self._instance.tenants.create(body.name, settings=body.settings or {})
+        tenant = await self._instance.tenants.create(body.name, settings=_known(body.settings or {}))
         shown = show_tenant(tenant)
         return versioned(201, shown, [location_of("tenants", shown.id)])
 
@@ -87,9 +87,10 @@ class Tenants:
         """PATCH /tenants/{tenant}: settings hold in every process within a second."""
         await self._reach.administrator(request)
         body = await read_body(request, TenantChange)
+        settings = _known(body.settings)
         tenant = await self._instance.tenants.get(request.params["tenant"])
         check_version(request, show_tenant(tenant))
-        return versioned(200, show_tenant(await self._instance.tenants.set(tenant, body.settings)))
+        return versioned(200, show_tenant(await self._instance.tenants.set(tenant, settings)))
 
     async def list(self, request: Request) -> Reply:
         """GET /tenants, in order of making."""
@@ -98,6 +99,15 @@ class Tenants:
         found = await self._instance.tenants.page(read_cursor(of_list, request), limit + 1)
         page, following = cut_page(found, limit, of_list, lambda tenant: tenant.id)
         return json_reply(200, TenantList([show_tenant(tenant) for tenant in page], following))
+
+
+def _known(settings: Settings) -> Settings:
+    """The settings themselves. Raises UnknownField: a setting of a name that is not known is a field like others."""
+    for name in settings:
+        if name not in TenantSettings.__struct_fields__:
+            shown = name[: limits.NAME_CHARACTERS]
+            raise UnknownField(f"there is no setting {shown!r}", field=f"settings.{shown}")
+    return settings
 
 
 def show_tenant(tenant: tenants.Tenant) -> Tenant:

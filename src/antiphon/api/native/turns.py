@@ -5,9 +5,9 @@ from __future__ import annotations
 from antiphon.api.http import Reply, Request, json_reply
 from antiphon.api.native.bodies import check_message, check_metadata, read_body
 from antiphon.api.native.errors import refusals
-from antiphon.api.native.reach import Reach, default_speaker, may_speak_as
+from antiphon.api.native.reach import Reach, check_role, default_speaker, may_speak_as
 from antiphon.api.native.versions import versioned
-from antiphon.api.native.wire import NewMessage, NewTurn, Stopped, Turn, parse_turn_id, show_turn
+from antiphon.api.native.wire import AskedMessage, NewTurn, Stopped, Turn, parse_turn_id, show_turn
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
 from antiphon.domain import limits, texts
@@ -15,7 +15,7 @@ from antiphon.domain.chats import Chat
 from antiphon.domain.errors import AccessDenied, InvalidInput, TurnStillRunning
 from antiphon.domain.ids import new_uid7
 from antiphon.domain.keys import Principal
-from antiphon.domain.messages import ASSISTANT, USER, Draft
+from antiphon.domain.messages import Draft
 from antiphon.domain.turns import RUNNING, STOPPED, TurnStart
 
 
@@ -90,15 +90,15 @@ def _check_model(name: str) -> str:
     return texts.check_text(name, "model", limits.NAME_CHARACTERS)
 
 
-def _draft(principal: Principal, chat: Chat, message: NewMessage) -> Draft:
+def _draft(principal: Principal, chat: Chat, message: AskedMessage) -> Draft:
     """The message that asks, said by whom it names, else as `default_speaker`."""
     text, parts = check_message(message)
-    author = message.participant or default_speaker(principal, chat)
+    author = message.participant or default_speaker(principal, chat, message.role)
     if not may_speak_as(principal, author):
         raise AccessDenied
     return Draft(
         author=author,
-        role=ASSISTANT if author == principal.agent_name else USER,
+        role=check_role(principal, author, message.role, "message"),
         text=text,
         parts=parts,
         metadata=check_metadata(message.metadata),

@@ -10,7 +10,7 @@ from antiphon.api.native.errors import refusals
 from antiphon.api.native.queries import PAGE, cut_page, list_name, read_cursor, read_limit
 from antiphon.api.native.reach import Reach
 from antiphon.api.native.versions import IF_MATCH, check_version, versioned
-from antiphon.api.native.wire import parse_id, show_time
+from antiphon.api.native.wire import location_of, parse_id, show_time
 from antiphon.api.routing import Route
 from antiphon.core.instance import Instance
 from antiphon.domain import webhooks
@@ -64,7 +64,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class WebhookList(msgspec.Struct, frozen=True):
-    """All webhooks of the tenant, oldest first."""
+    """Some webhooks of the tenant in order of making, and where the next are."""
 
     items: list[Webhook]
     next: str | None
@@ -86,12 +86,12 @@ class Webhooks:
 
     def routes(self, prefix: str) -> list[Route]:
         """The routes under that prefix."""
-        one = f"{prefix}/webhooks/{{webhook_id}}"
+        path, one = f"{prefix}/webhooks", f"{prefix}/webhooks/{{webhook_id}}"
         made = {201: MadeWebhook, **refusals(409, 413)}
         resend = f"{one}/deliveries/{{delivery_id}}/resend"
         return [
-            Route("POST", f"{prefix}/webhooks", self.create, "Make a webhook.", made, body=NewWebhook),
-            Route("GET", f"{prefix}/webhooks", self.list, "List webhooks.", {200: WebhookList, **refusals()}),
+            Route("POST", path, self.create, "Make a webhook.", made, body=NewWebhook),
+            Route("GET", path, self.list, "List webhooks.", {200: WebhookList, **refusals()}, query=PAGE),
             Route("GET", one, self.get, "Get a webhook.", {200: Webhook, **refusals()}),
             Route(
                 "DELETE",
@@ -117,7 +117,9 @@ class Webhooks:
         principal = await self._reach.steward(request)
         body = await read_body(request, NewWebhook)
         webhook, secret = await self._instance.webhooks.create(principal.tenant_id, body.url, body.events, body.secret)
-        return json_reply(201, MadeWebhook(**msgspec.structs.asdict(_show(webhook)), secret=secret))
+        shown = _show(webhook)
+        made = MadeWebhook(**msgspec.structs.asdict(shown), secret=secret)
+        return json_reply(201, made, [location_of("webhooks", shown.id)])
 
     async def get(self, request: Request) -> Reply:
         """GET /webhooks/{webhook_id}, without its secret."""
@@ -153,10 +155,13 @@ class Webhooks:
         return json_reply(202, _show_delivery(delivery))
 
     async def list(self, request: Request) -> Reply:
-        """GET /webhooks, all in one page."""
+        """GET /webhooks: there are few, and the page is cut from all of them."""
         principal = await self._reach.steward(request)
-        found = await self._instance.webhooks.list(principal.tenant_id)
-        return json_reply(200, WebhookList([_show(webhook) for webhook in found], None))
+        limit, of_list = read_limit(request), list_name("webhooks", principal.tenant_id)
+        after = read_cursor(of_list, request) or b""
+        found = [each for each in await self._instance.webhooks.list(principal.tenant_id) if each.id > after]
+        page, following = cut_page(found, limit, of_list, lambda webhook: webhook.id)
+        return json_reply(200, WebhookList([_show(webhook) for webhook in page], following))
 
 
 def _show(webhook: webhooks.Webhook) -> Webhook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -80,10 +80,16 @@ class NewMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] | None = None
 
 
+class AskedMessage(NewMessage, frozen=True, forbid_unknown_fields=True):
+    """What the agent is to answer. It need not say its `role`, which follows from who speaks."""
+
+    role: Literal["user", "assistant"] | None = None
+
+
 class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A turn that is to begin; without a message the agent answers what stands in the chat."""
 
-    message: NewMessage | None = None
+    message: AskedMessage | None = None
     model: str | None = None
 
 

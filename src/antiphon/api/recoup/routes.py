@@ -32,6 +32,7 @@ class Recoup(Dialect):
     """Recoup's sessions and chats, under `/api`."""
 
     name = "recoup"
+    has_own_cors = True
 
     def __init__(self, instance: Instance) -> None:
         self.routes = RouteTable(

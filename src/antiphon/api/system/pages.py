@@ -35,7 +35,6 @@ DOCUMENTS = {
 """The OpenAPI documents that are served, and what each is of."""
 
 _SUMMARY_CHARACTERS = 200
-_ELSEWHERE = {"/openapi.json": "/v3/openapi.json", "/redoc": "/docs"}  # where Honcho's clients look for them
 _PROSE = re.compile(r"(?!Date:)[\w`*\[]")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _MARKDOWN = (b"content-type", b"text/markdown; charset=utf-8")
@@ -80,15 +79,12 @@ class Pages:
         return [
             Route("GET", "/docs", self.index, "What is documented.", {200: shown}, is_public=True),
             Route("GET", "/docs/{folder}/{page}", self.page, "A page.", {200: either, 404: dict}, is_public=True),
-            *(
-                Route("GET", path, self.elsewhere, f"Is at `{target}`.", {307: None}, is_public=True)
-                for path, target in _ELSEWHERE.items()
-            ),
+            Route("GET", "/redoc", self.index, "The same, for Honcho's clients.", {200: shown}, is_public=True),
             Route("GET", "/llms.txt", self.for_agents, "The same index for agents.", {200: plain}, is_public=True),
         ]
 
     async def index(self, request: Request) -> Reply:
-        """GET /docs."""
+        """GET /docs and GET /redoc."""
         parts = [f"<h1>Antiphon</h1><p>{html.escape(_ABOUT)}</p>"]
         for folder, heading in FOLDERS.items():
             lines = [
@@ -122,10 +118,6 @@ class Pages:
         documents = [f"- [OpenAPI of {name}]({path})" for path, name in DOCUMENTS.items()]
         parts.append("## OpenAPI\n\n" + "\n".join(documents) + "\n")
         return Reply(200, "\n".join(parts).encode(), [_PLAIN])
-
-    async def elsewhere(self, request: Request) -> Reply:
-        """GET of a path under which others look for the same."""
-        return Reply(307, headers=[(b"location", _ELSEWHERE[request.route].encode())])
 
     def _of(self, folder: str) -> list[Page]:
         return [page for path, page in self._pages.items() if path.startswith(f"{folder}/")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from antiphon.api.dialect import Dialect
-from antiphon.api.http import Reply, Request, json_reply
+from antiphon.api.http import Reply, Request, encode, json_reply
 from antiphon.api.metrics import Metrics
 from antiphon.api.routing import MethodNotAllowed, Route, RouteNotFound, RouteTable
 from antiphon.api.system.pages import Pages
@@ -108,16 +109,20 @@ class System(Dialect):
     def refuse(self, request: Request, error: AntiphonError) -> Reply:
         """Problem details (RFC 9457)."""
         if isinstance(error, RouteNotFound):
-            return _problem(404, error)
+            return _problem(request, 404, error)
         if isinstance(error, MethodNotAllowed):
-            reply = _problem(405, error)
+            reply = _problem(request, 405, error)
             reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
             return reply
-        return _problem(500, error)
+        if isinstance(error, StoreUnavailable):
+            reply = _problem(request, 503, error)
+            reply.headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
+            return reply
+        return _problem(request, 500, error)
 
 
-def _problem(status: int, error: AntiphonError) -> Reply:
-    body = {"type": "about:blank", "title": error.message, "status": status, "code": error.code}
-    reply = json_reply(status, body)
-    reply.headers = [(b"content-type", b"application/problem+json")]
-    return reply
+def _problem(request: Request, status: int, error: AntiphonError) -> Reply:
+    """The members are those of our own wire: paths beside it are nobody's, and so are answered here."""
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": error.message}
+    body = encode({**problem, "code": error.code, "request_id": request.id})
+    return Reply(status, body, [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")])

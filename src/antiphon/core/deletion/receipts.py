@@ -15,7 +15,16 @@ from antiphon.domain import limits, times
 from antiphon.domain.deletions import Deletion
 from antiphon.domain.errors import NotFound, StoreError
 from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
-from antiphon.domain.receipts import DELETION_PREFIX, ID_PREFIX, VERSION, Receipt, SigningKey, canonical, hash_of
+from antiphon.domain.receipts import (
+    DELETION_PREFIX,
+    ID_PREFIX,
+    NO_PREVIOUS,
+    VERSION,
+    Receipt,
+    SigningKey,
+    canonical,
+    hash_of,
+)
 
 DATABASE = "database"
 """What stands in place of a file's name where the database was read."""
@@ -120,16 +129,17 @@ class Receipts:
         return await self._store.receipts.keys()
 
     async def verify(self, tenant_id: Uid) -> Verdict:
-        """Check the whole chain of a tenant as the store has it, with the keys that the store knows.
+        """Check the whole chain of a tenant as the store has it, to the link that it says is the last, with its keys.
 
         It shows mistakes and tampering with receipts; against somebody who can change the keys too, verify elsewhere.
         """
         verification = Verification({key.kid: key.public_key for key in await self.keys()}, self._verify)
+        head = await self._store.receipts.head(tenant_id)  # first: a link that comes meanwhile is behind it
         async for part in self.all_of(tenant_id):
             fault = await asyncio.to_thread(_read_rows, verification, part)
             if fault is not None:
                 return _with_fault(verification.verdict(), fault)
-        verdict = verification.verdict()
+        verdict = verification.verdict(() if head == NO_PREVIOUS else (head,))
         if len(verdict.chains) > 1:
             return _with_fault(verdict, Fault(DATABASE, 0, "there are receipts of another tenant"))
         return verdict

@@ -175,9 +175,11 @@ class Worker:
             _log.warning("deletions not given back", extra=describe(error))
 
     async def _advance(self, lease: Lease, rows: int) -> None:
-        """One step of a job."""
+        """One step of a job, or some: between two of them the store need not wait for us."""
         try:
-            step = await self._store.deletions.step(lease, self._node, rows, limits.JOB_LEASE_SECONDS)
+            step = await self._store.deletions.step(
+                lease, self._node, rows, limits.JOB_LEASE_SECONDS, limits.PURGE_ROUNDS
+            )
             if step.is_blocked:
                 self._purging.remove(lease)
                 await self._store.deletions.postpone(lease, self._node, None, limits.JOB_BLOCKED_SECONDS)

@@ -8,6 +8,7 @@ from typing import Protocol
 from antiphon.domain.conclusions import Conclusion, ConclusionDraft
 from antiphon.domain.filters import Filter
 from antiphon.domain.ids import Uid
+from antiphon.domain.reasoning import SessionUnits
 from antiphon.domain.slices import Slice
 
 
@@ -22,10 +23,8 @@ class ConclusionStore(Protocol):
         """Remove a conclusion for good; whether it was there."""
         ...
 
-    async def count_units(
-        self, tenant_id: Uid, session_id: str | None, author: str | None
-    ) -> list[tuple[Uid, str, str, int]]:
-        """Messages that something may be derived from, by `single` session: its key, id, configuration, how many.
+    async def count_units(self, tenant_id: Uid, session_id: str | None, author: str | None) -> list[SessionUnits]:
+        """Messages from which something may be derived, by `single` session; one that has none is left out.
 
         Of all sessions or one, of all authors or one. It reads every message that it counts.
         """

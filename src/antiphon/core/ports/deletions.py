@@ -89,8 +89,11 @@ class DeletionStore(Protocol):
         """
         ...
 
-    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float) -> Step:
+    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float, rounds: int = 1) -> Step:
         """Do one bounded step of a job that is not scrubbing yet, and extend the lease, in one transaction.
+
+        While rows are left to purge that is done up to `rounds` times, each time in a transaction of its own; `removed`
+        is of all of them.
 
         Waiting: detach if nothing is live. Detaching: take some messages out of some chat. Detached: nothing is removed
         before `undo_until`. Purging: remove up to `rows_max` rows, children before parents. Idempotent: it removes what
@@ -182,4 +185,8 @@ class ReceiptStore(Protocol):
 
     async def list(self, tenant_id: Uid, after: int, limit: int) -> list[Receipt]:
         """The receipts of a tenant whose sequence is greater than `after`, in order. The tenant may be gone."""
+        ...
+
+    async def head(self, tenant_id: Uid) -> str:
+        """The hash that the next receipt of a tenant will name as `previous`. The tenant may be gone."""
         ...

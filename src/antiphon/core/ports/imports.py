@@ -20,8 +20,8 @@ class ImportStore(Protocol):
         """Some read marks of a chat, by the names of their owners."""
         ...
 
-    async def quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> set[Uid]:
-        """Those of these messages of a chat from which nothing is to be derived."""
+    async def marks(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> dict[Uid, bool]:
+        """Whether something is to be derived from these messages of a chat: those that say so or not themselves."""
         ...
 
     async def begin(self, tenant_id: Uid, opening: Opening) -> tuple[Import, bool]:

@@ -105,7 +105,10 @@ class ParticipantStore(Protocol):
     """Those who speak."""
 
     async def ensure(self, tenant_id: Uid, kind: str, name: str) -> tuple[Participant, bool]:
-        """The participant of that name, made when missing, and whether it was made now."""
+        """The participant of that name, made when missing, and whether it was made now.
+
+        One that was implied is named with this, and told as made: to one of many who do so at once.
+        """
         ...
 
     async def put(
@@ -115,7 +118,7 @@ class ParticipantStore(Protocol):
         ...
 
     async def find(self, tenant_id: Uid, kind: str, name: str) -> Participant | None:
-        """The participant of that kind and name."""
+        """The participant of that kind and name, also one that is implied."""
         ...
 
     async def find_by_id(self, tenant_id: Uid, participant_id: Uid) -> Participant | None:
@@ -123,7 +126,7 @@ class ParticipantStore(Protocol):
         ...
 
     async def list(self, tenant_id: Uid, kind: str, part: Slice) -> tuple[list[Participant], int]:
-        """A part of the participants of a kind in order of making, and how many there are."""
+        """A part of the participants of a kind in order of making, and how many there are; without those implied."""
         ...
 
 
@@ -169,6 +172,8 @@ class SessionStore(Protocol):
         configuration: str | None,
         members: Sequence[Member],
         actor_id: Uid | None = None,
+        *,
+        is_owner_implied: bool = False,
     ) -> tuple[Session, bool]:
         """The `single` session of that id, made with its chat when missing; tells whether it was made now.
 
@@ -176,6 +181,7 @@ class SessionStore(Protocol):
         made when missing); one that is a member already keeps its settings. With an actor, raises AccessDenied when the
         session is there and the actor is not a member, unless it owns the session and asks for no change. Raises
         SessionIdTaken when the id names a `multi` session, LimitExceeded when too many members would observe others.
+        `is_owner_implied` is as in `NewSession`.
         """
         ...
 

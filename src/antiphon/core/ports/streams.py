@@ -85,6 +85,10 @@ class Follower(Protocol):
         """The sequence of the newest event so far, -1 when there is none."""
         ...
 
+    def let_go(self) -> None:
+        """Let it end here, before the turn's last event: who follows may not do so any more."""
+        ...
+
     def close(self) -> None:
         """Stop following; closing twice is no error."""
         ...

@@ -278,6 +278,24 @@ class PurgeContract:
         assert await texts_of(store, tenant, new.key) == ["new"]
         assert await store.chats.find(tenant, "c") == await reload_chat(store, new, tenant)
 
+    async def test_a_step_of_some_rounds_is_as_many_steps(self, store: Store) -> None:
+        """Each of them durable by itself; what they have removed is told together."""
+        tenant = await new_tenant(store)
+        session, _ = await new_multi(store, tenant)
+        chat, _ = await add_chat(store, tenant, session, "c")
+        await say_many(store, tenant, chat, 40)
+        deletion = await detach(store, tenant, chat)
+        node = new_uid7()
+        lease = await take_lease(store, tenant, node)
+        first = await store.deletions.step(lease, node, 5, LONG_LEASE_SECONDS, 3)
+        assert (sum(first.removed.values()), first.state) == (15, PURGING)
+        assert (await reload_deletion(store, tenant, deletion.id)).counts == first.removed
+        rest = await store.deletions.step(lease, node, 5, LONG_LEASE_SECONDS, 100)
+        assert rest.state == SCRUBBING
+        assert first.removed.get("messages", 0) + rest.removed["messages"] == 40
+        assert (await reload_deletion(store, tenant, deletion.id)).counts["messages"] == 40
+        assert (await store.deletions.step(lease, node, 5, LONG_LEASE_SECONDS, 2)).removed == {}
+
     async def test_a_session_s_id_is_free_at_once_and_shows_nothing_old(self, store: Store) -> None:
         tenant = await new_tenant(store)
         old, chat = await new_single(store, tenant, "s")

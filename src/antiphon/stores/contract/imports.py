@@ -76,7 +76,10 @@ HEAD = Batch(
     (ANN, BEN, CIRCLE),
     ImportedChat(CHAT_ID, "ann", "Tide", "gpt", '{"k":1}', PAST, PAST + 9),
     (ImportedRead("ben", PAST + 7),),
-    (said(1, "one", client_id="c1"), said(3, "three", parts='[{"type":"x"}]', token_count=7, is_quiet=True)),
+    (
+        said(1, "one", client_id="c1", is_reasoned=True),
+        said(3, "three", parts='[{"type":"x"}]', token_count=7, is_reasoned=False),
+    ),
 )
 TAIL = Batch(30, messages=(said(4, "four", author="ben", role=ASSISTANT, metadata='{"a":[1]}'),))
 
@@ -146,7 +149,8 @@ class ImportContract:
             (None, '[{"type":"x"}]', 7, PAST + 3),
             (None, None, None, PAST + 4),
         ]
-        assert await store.imports.quiet(tenant, chat.key, [one.id for one in found]) == {found[1].id}
+        marks = {found[0].id: True, found[1].id: False}
+        assert await store.imports.marks(tenant, chat.key, [one.id for one in found]) == marks
         session = await store.sessions.find(tenant, "s")
         assert session is not None
         assert await store.imports.members(tenant, session.key, 0, 10) == [ANN, BEN, CIRCLE]

@@ -38,6 +38,7 @@ from antiphon.domain.filters import (
 from antiphon.domain.ids import new_uid7
 from antiphon.domain.messages import USER, Draft
 from antiphon.domain.participants import PEER, SCOPE, Member
+from antiphon.domain.reasoning import SessionUnits
 from antiphon.stores.contract.worlds import ALL, new_single, new_tenant
 
 TAGS = (
@@ -315,18 +316,33 @@ class FilterContract:
             assert await store.conclusions.find_card(tenant, ann.id, bob.id) == one
             assert await store.conclusions.find_card(tenant, bob.id, ann.id) is None
 
-    async def test_quiet_messages_are_no_units(self, store: Store) -> None:
+    async def test_what_messages_say_of_themselves_tells_the_units(self, store: Store) -> None:
         tenant = await new_tenant(store)
         session, chat = await new_single(store, tenant)
-        drafts = [Draft("ann", USER, "x", is_quiet=True), Draft("ann", USER, "x"), Draft("bob", USER, "x")]
+        off, on = Draft("ann", USER, "x", is_reasoned=False), Draft("ann", USER, "x", is_reasoned=True)
+        drafts = [off, on, Draft("ann", USER, "x"), Draft("bob", USER, "x")]
         await store.messages.append(tenant, chat.key, drafts)
-        await store.messages.append(tenant, chat.key, drafts[:1])
         units = store.conclusions.count_units
-        assert await units(tenant, None, None) == [(session.key, "s", "{}", 2)]
-        assert await units(tenant, "s", "ann") == [(session.key, "s", "{}", 1)]
+        assert await units(tenant, None, None) == [SessionUnits(session.key, "s", "{}", 2, 1)]
+        assert await units(tenant, "s", "ann") == [SessionUnits(session.key, "s", "{}", 1, 1)]
+        assert await units(tenant, "s", "bob") == [SessionUnits(session.key, "s", "{}", 1, 0)]
         assert await units(tenant, "other", None) == []
+        for alone, counts in ((off, (2, 1)), (on, (2, 2))):
+            await store.messages.append(tenant, chat.key, [alone])
+            assert [(one.unmarked, one.wanted) for one in await units(tenant, "s", None)] == [counts]
+
+    async def test_what_was_cloned_is_no_unit(self, store: Store) -> None:
+        tenant = await new_tenant(store)
+        session, chat = await new_single(store, tenant)
+        drafts = [Draft("ann", USER, "x", is_reasoned=mark) for mark in (None, True, False)]
+        await store.messages.append(tenant, chat.key, drafts)
         await store.members.clone(tenant, "s", "copy", None)
-        assert [count for *_, count in await units(tenant, "copy", None)] == [2]
+        assert [one.session_key for one in await store.conclusions.count_units(tenant, None, None)] == [session.key]
+        copy = await store.chats.find_of_single(tenant, "copy")
+        assert copy is not None
+        await store.messages.append(tenant, copy.key, [Draft("ann", USER, "new")])
+        (units,) = await store.conclusions.count_units(tenant, "copy", None)
+        assert (units.unmarked, units.wanted) == (1, 0)
 
 
 async def _members(store: Store, tenant_id: bytes, session_key: bytes) -> list[str]:

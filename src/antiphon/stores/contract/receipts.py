@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from antiphon.core.ports import Lease, Store
-from antiphon.domain import times
+from antiphon.domain import limits, times
 from antiphon.domain.deletions import CANCEL, DONE, ERASED, REMOVED, Deletion, Order
 from antiphon.domain.errors import NotFound
 from antiphon.domain.ids import Uid, new_uid7
@@ -134,14 +134,18 @@ class ReceiptContract:
         await store.deletions.detach_session(tenant, session.key, Order(CANCEL))
         await purge(store, tenant)
         first = await store.receipts.list(tenant, 0, 10)
+        assert await store.receipts.head(tenant) == first[0].hash
+        assert await store.receipts.head(await new_tenant(store)) == NO_PREVIOUS
         await store.deletions.detach_tenant(tenant, with_sessions=True)
         await purge(store, tenant)
         chain = await store.receipts.list(tenant, 0, 10)
         check_chain(chain)
         assert chain[:1] == first
         assert len(chain) == 2
+        assert await store.receipts.head(tenant) == chain[1].hash
         assert json.loads(chain[1].body)["target"] == json.loads(chain[1].body)["tenant"]
         assert await store.receipts.list(tenant, 1, 10) == chain[1:]
+        assert await store.receipts.list(tenant, 10**limits.QUERY_NUMBER_DIGITS - 1, 10) == []
         assert await store.receipts.list(tenant, 0, 1) == first
         assert await store.receipts.find(tenant, chain[0].id) == chain[0]
 

@@ -16,6 +16,7 @@ from antiphon.domain.ids import Uid, new_public_id, new_uid7, text_of
 from antiphon.domain.messages import ASSISTANT
 from antiphon.domain.turns import COMPLETED, TurnEnding, TurnStart
 from antiphon.domain.webhooks import (
+    DELETION_DETACHED,
     DELETION_DONE,
     DELIVERED,
     EVENTS,
@@ -40,7 +41,9 @@ from antiphon.stores.contract.worlds import (
     new_single,
     new_tenant,
     race,
+    remove,
     say,
+    take_lease,
     until,
     wins,
 )
@@ -127,6 +130,65 @@ class WebhookContract:
             await store.webhooks.delete(tenant, gone.id)
 
 
+class FarewellContract:
+    """The end of a tenant, of which its webhooks are to be told before they go with it."""
+
+    async def test_the_rows_wait_until_it_is_told(self, store: Store) -> None:
+        tenant, node = await new_tenant(store), new_uid7()
+        await new_single(store, tenant)
+        await new_webhook(store, tenant, DELETION_DETACHED)
+        await store.deletions.detach_tenant(tenant, with_sessions=True)
+        lease = await take_lease(store, tenant, node)
+        step = await store.deletions.step(lease, node, 500, LONG_LEASE_SECONDS)
+        assert (step.is_blocked, step.removed) == (True, {})
+        errand = await take(store, tenant, node)
+        assert errand.delivery.event == DELETION_DETACHED
+        await store.webhooks.settle(errand, node, OK, 60)
+        assert (await remove(store, lease, node))["webhook_deliveries"] == 1
+
+    async def test_they_wait_for_no_other_event_and_for_nobody_who_listens_no_more(self, store: Store) -> None:
+        tenant, node = await new_tenant(store), new_uid7()
+        await new_webhook(store, tenant, DELETION_DONE)
+        gone = await new_webhook(store, tenant, DELETION_DETACHED)
+        await tell(store, tenant, "before")
+        await store.webhooks.enqueue(tenant, DELETION_DETACHED, "{}")
+        errand = await take(store, tenant, node)
+        while errand.webhook.id != gone.id:
+            errand = await take(store, tenant, node)
+        await store.webhooks.settle(errand, node, GONE, 60)
+        await store.deletions.detach_tenant(tenant)
+        assert (await remove(store, await take_lease(store, tenant, node), node))["webhooks"] == 2
+
+    async def test_they_wait_for_a_while_only(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "WEBHOOK_FAREWELL_SECONDS", 0)
+        tenant, node = await new_tenant(store), new_uid7()
+        await new_webhook(store, tenant, DELETION_DETACHED)
+        await store.deletions.detach_tenant(tenant)
+        assert (await remove(store, await take_lease(store, tenant, node), node))["webhooks"] == 1
+
+    async def test_who_is_late_brings_nothing_back(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "WEBHOOK_FAREWELL_SECONDS", 0)
+        tenant, node = await new_tenant(store), new_uid7()
+        webhook = await new_webhook(store, tenant)
+        await tell(store, tenant, "first", "second")
+        errand = await take(store, tenant, node)
+        await store.deletions.detach_tenant(tenant)
+        lease = await take_lease(store, tenant, node)
+        for is_gone in (False, True):
+            if is_gone:
+                await remove(store, lease, node)
+            with pytest.raises(NotFound):
+                await store.webhooks.resend(tenant, webhook.id, errand.delivery.id)
+            with pytest.raises(NotFound):
+                await new_webhook(store, tenant)
+        for outcome in (OK, BAD, GONE):
+            with pytest.raises(NotFound):
+                await store.webhooks.settle(errand, node, outcome, AT_ONCE)
+        assert await store.webhooks.enqueue(tenant, DELETION_DONE, "{}") == 0
+        assert await store.webhooks.claim(tenant, node, LONG_LEASE_SECONDS) is None
+        assert not any((await store.orphans()).values())
+
+
 class OutboxContract:
     """What becomes a delivery, and when."""
 
@@ -201,18 +263,21 @@ class OutboxContract:
         _, off = await new_single(store, tenant, "off")
         await store.sessions.put_single(tenant, "off", "ann", None, '{"reasoning":{"enabled":false}}', [])
         said = await say(store, tenant, chat, "a", "b")
-        await store.messages.append(tenant, chat.key, [draft("c"), draft("d", author="bob")])
-        await store.messages.append(tenant, chat.key, [draft("quiet", is_quiet=True)])
-        await say(store, tenant, room, "e")
-        await say(store, tenant, off, "f")
+        said += await store.messages.append(tenant, chat.key, [draft("c"), draft("d", author="bob"), draft("e")])
+        await store.messages.append(tenant, chat.key, [draft("quiet", is_reasoned=False)])
+        await say(store, tenant, room, "f")
+        await say(store, tenant, off, "g")
+        asked = await store.messages.append(tenant, off.key, [draft("h", is_reasoned=True), draft("i", author="bob")])
+        await store.members.clone(tenant, "s", "copy", None)
         bodies = await events_of(store, webhook)
-        assert [body["type"] for body in bodies] == [QUEUE_EMPTY] * 2
-        place = {"key": text_of(chat.key)}
-        assert bodies[0]["data"] == {"chat": place, "message": text_of(said[1].id)}
-        assert bodies[1]["data"] == {"chat": place, "message": None}
+        assert [body["type"] for body in bodies] == [QUEUE_EMPTY] * 4
+        last = [(chat, said[1]), (chat, said[4]), (chat, said[3]), (off, asked[0])]
+        assert [body["data"] for body in bodies] == [
+            {"chat": {"key": text_of(where.key)}, "message": text_of(message.id)} for where, message in last
+        ]
         await store.tenants.update(tenant, None, '{"reasoning":{"enabled":false}}')
-        await say(store, tenant, chat, "g")
-        assert len(await events_of(store, webhook)) == 2
+        await say(store, tenant, chat, "j")
+        assert len(await events_of(store, webhook)) == 4
 
     async def test_an_append_that_fails_is_not_told(self, store: Store) -> None:
         tenant = await new_tenant(store)

@@ -52,7 +52,7 @@ class Append(msgspec.Struct, frozen=True):
     @property
     def is_simple(self) -> bool:
         """Whether the statement `append_one` does it."""
-        return len(self.drafts) == 1 and not self.drafts[0].is_quiet
+        return len(self.drafts) == 1 and self.drafts[0].is_reasoned is None
 
 
 class _Waiting:
@@ -284,7 +284,7 @@ def values_of_batch(
         "metadatas": [draft.metadata for _, _, draft in drafts],
         "token_counts": [draft.token_count for _, _, draft in drafts],
         "created_ats": [_moment_of(draft, now) for _, _, draft in drafts],
-        "are_quiet": [draft.is_quiet for _, _, draft in drafts],
+        "are_reasoned": [draft.is_reasoned for _, _, draft in drafts],
     }
 
 

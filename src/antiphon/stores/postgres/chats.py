@@ -243,6 +243,7 @@ async def _make_single(
         chat_metadata="{}",
         session_key=new_uid7(),
         chat_key=new_uid7(),
+        is_owner_implied=True,
     )
     await add_single(tx, tenant_id, new)
     if artist_id is not None:

@@ -10,7 +10,8 @@ from antiphon.domain.conclusions import EXPLICIT, Conclusion, ConclusionDraft
 from antiphon.domain.errors import ParticipantNotFound, SessionNotFound
 from antiphon.domain.filters import Filter
 from antiphon.domain.ids import Uid, new_uid7, short_of
-from antiphon.domain.participants import PEER
+from antiphon.domain.participants import PEER, Participant
+from antiphon.domain.reasoning import SessionUnits
 from antiphon.domain.sessions import SINGLE, Session
 from antiphon.stores.postgres.database import Cursor, Database
 from antiphon.stores.postgres.lists import CONCLUSIONS, unpack
@@ -31,7 +32,7 @@ class PostgresConclusions:
             keys = {name: await _session_key(tx, tenant_id, name) for name in sorted(sessions)}
             names = list({name for draft in drafts for name in (draft.observer, draft.observed)})
             rows = await tx.rows("find_participants", tenant_id=tenant_id, kind=PEER, names=names)
-            ids = {row[2]: row[0] for row in rows}
+            ids = {one.name: one.id for one in (Participant(*row) for row in rows) if not one.is_implied}
             return [await _add(tx, tenant_id, draft, ids, keys) for draft in drafts]
 
         return await self._database.transact(operation)
@@ -40,12 +41,10 @@ class PostgresConclusions:
         """See the port."""
         return bool(await self._database.write_rows("delete_conclusion", tenant_id=tenant_id, id=conclusion_id))
 
-    async def count_units(
-        self, tenant_id: Uid, session_id: str | None, author: str | None
-    ) -> list[tuple[Uid, str, str, int]]:
+    async def count_units(self, tenant_id: Uid, session_id: str | None, author: str | None) -> list[SessionUnits]:
         """See the port."""
         rows = await self._database.rows("count_units", tenant_id=tenant_id, session_id=session_id, author=author)
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        return [SessionUnits(*row) for row in rows]
 
     async def find_card(self, tenant_id: Uid, observer_id: Uid, observed_id: Uid) -> str | None:
         """See the port."""

@@ -94,7 +94,7 @@ class PostgresDeletions:
             rows = await self._database.write_rows("claim_deletion", **whose)
         return [Lease(tenant_id, deletion_id, state) for deletion_id, state in rows]
 
-    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float) -> Step:
+    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float, rounds: int = 1) -> Step:
         """See the port."""
 
         async def operation(tx: Cursor) -> Step:
@@ -103,7 +103,10 @@ class PostgresDeletions:
             await _move(tx, job, step)
             return step
 
-        return await self._database.transact(operation)
+        done = await self._database.transact(operation)
+        while done.goes_on and (rounds := rounds - 1) > 0:
+            done = (await self._database.transact(operation)).after(done.removed)
+        return done
 
     async def clear_files(self, lease: Lease, node: Uid, session_key: Uid, count: int) -> None:
         """See the port."""

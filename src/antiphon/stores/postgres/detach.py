@@ -47,6 +47,7 @@ from antiphon.domain.errors import (
     TenantNotFound,
 )
 from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
+from antiphon.domain.imports import NOBODY
 from antiphon.domain.participants import PEER
 from antiphon.domain.receipts import DELETION_PREFIX, NO_PREVIOUS, digest_of
 from antiphon.domain.sessions import SINGLE
@@ -362,8 +363,10 @@ async def _silence_agent(tx: Cursor, tenant_id: Uid, name: str) -> None:
 
 async def _free_participant(tx: Cursor, tenant_id: Uid, doomed: Doomed, undo_of: Uid | None) -> None:
     """Its name and keys, and its sockets."""
-    await tx.row("count_peers" if doomed.what == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
-    await tx.run("detach_participant", tenant_id=tenant_id, id=doomed.key, undo_of=undo_of)
+    freed = await tx.row("detach_participant", tenant_id=tenant_id, id=doomed.key, undo_of=undo_of)
+    if freed is not None and not freed[0]:
+        await tx.row("count_peers" if doomed.what == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
+    await tx.run("forget_names_in_imports", tenant_id=tenant_id, who=f':"{doomed.key.hex()}"', nobody=NOBODY)
     whose: dict[str, Any] = {"tenant_id": tenant_id, "participant_id": doomed.key}
     await tx.run("revoke_keys_of_participant", **whose, now=tx.now, undo_of=undo_of)
     await tx.run("drop_connections_of_participant", tenant_id=tenant_id, participant_id=doomed.key)

@@ -19,6 +19,7 @@ from antiphon.stores.postgres.database import APPLICATION, STATEMENTS, Cursor, o
 from antiphon.stores.postgres.migrations import is_up_to_date, known_migrations
 
 _MADE = re.compile(r"\b(?:CREATE TABLE(?: IF NOT EXISTS)?|RENAME TO) (\w+)", re.IGNORECASE)
+_RENAMED = re.compile(r"\bALTER TABLE (\w+) RENAME TO\b", re.IGNORECASE)
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -123,7 +124,8 @@ def _quoted(text: str) -> str:
 def own_tables() -> set[str]:
     """The names of all tables that this version's migrations make: others in the same schema are left alone."""
     statements = [text for _, _, texts in known_migrations() for text in texts]
-    return {name for text in [STATEMENTS["create_migrations"].text, *statements] for name in _MADE.findall(text)}
+    script = ";".join([STATEMENTS["create_migrations"].text, *statements])
+    return set(_MADE.findall(script)) - set(_RENAMED.findall(script))
 
 
 async def distribute(url: str, *, is_dry: bool, on_step: Callable[[Step], None]) -> None:

@@ -36,12 +36,12 @@ from antiphon.domain.imports import (
     Opening,
 )
 from antiphon.domain.messages import ASSISTANT
-from antiphon.domain.participants import PEER
+from antiphon.domain.participants import PEER, Participant
 from antiphon.domain.receipts import NO_PREVIOUS, digest_of
 from antiphon.domain.sessions import MULTI
 from antiphon.stores.postgres.database import Cursor, Database, Row
 from antiphon.stores.postgres.detach import secret_of
-from antiphon.stores.postgres.participants import add_participants
+from antiphon.stores.postgres.participants import add_participants, name_participants
 from antiphon.stores.postgres.undo import put_back_husk
 
 _Ids = dict[str, str]
@@ -84,10 +84,10 @@ class PostgresImports:
         asked = {"tenant_id": tenant_id, "key": chat_key, "offset": offset, "limit": limit}
         return [ImportedRead(*row) for row in await self._database.rows("list_marks", **asked)]
 
-    async def quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> set[Uid]:
+    async def marks(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> dict[Uid, bool]:
         """See the port."""
-        rows = await self._database.rows("list_quiet_of", tenant_id=tenant_id, key=chat_key, ids=list(message_ids))
-        return {row[0] for row in rows}
+        asked = {"tenant_id": tenant_id, "key": chat_key, "ids": list(message_ids)}
+        return {row[0]: row[1] for row in await self._database.rows("list_reasoning_marks", **asked)}
 
     async def begin(self, tenant_id: Uid, opening: Opening) -> tuple[Import, bool]:
         """See the port. Two who begin with one file at once meet a unique index, and the later one starts again."""
@@ -230,22 +230,33 @@ async def _cover(tx: Cursor, tenant_id: Uid, opening: Opening, kind: str, target
 
 
 async def _ensure_all(tx: Cursor, tenant_id: Uid, participants: Sequence[ImportedMember]) -> _Ids:
-    """All ids, by kind and name; those who are missing are made, as many at once as are alike."""
+    """All ids, by kind and name; those who are missing are made, as many at once as are alike, the implied named."""
     ids: _Ids = {}
     for kind in sorted({one.kind for one in participants}):
-        names = sorted(one.name for one in participants if one.kind == kind)
-        for row in await tx.rows("find_participants", tenant_id=tenant_id, kind=kind, names=names):
-            ids[_name_of(kind, row[2])] = row[0].hex()
+        asked = {one.name: one for one in participants if one.kind == kind}
+        rows = await tx.rows("find_participants", tenant_id=tenant_id, kind=kind, names=sorted(asked))
+        for found in (Participant(*row) for row in rows):
+            ids[_name_of(kind, found.name)] = found.id.hex()
+            if found.is_implied and not asked[found.name].is_implied:
+                await _name(tx, tenant_id, found.id, asked[found.name])
     missing = [one for one in participants if _name_of(one.kind, one.name) not in ids]
-    for (kind, metadata, configuration), alike in groupby(sorted(missing, key=_look), key=lambda one: _look(one)[:3]):
+    for (kind, metadata, configuration, is_implied), alike in groupby(
+        sorted(missing, key=_look), key=lambda one: _look(one)[:4]
+    ):
         names = [one.name for one in alike]
-        for made in await add_participants(tx, tenant_id, kind, names, metadata, configuration):
+        for made in await add_participants(tx, tenant_id, kind, names, metadata, configuration, is_implied=is_implied):
             ids[_name_of(kind, made.name)] = made.id.hex()
     return ids
 
 
-def _look(one: ImportedMember) -> tuple[str, str, str, str]:
-    return one.kind, one.metadata, one.configuration, one.name
+async def _name(tx: Cursor, tenant_id: Uid, found: Uid, one: ImportedMember) -> None:
+    await name_participants(tx, tenant_id, one.kind, [found])
+    said = {"metadata": one.metadata, "configuration": one.configuration}
+    await tx.rows("update_participant", tenant_id=tenant_id, kind=one.kind, name=one.name, **said)
+
+
+def _look(one: ImportedMember) -> tuple[str, str, str, bool, str]:
+    return one.kind, one.metadata, one.configuration, one.is_implied, one.name
 
 
 async def _hold(tx: Cursor, tenant_id: Uid, import_id: Uid, node: Uid, lease_seconds: float) -> _Held:
@@ -355,7 +366,7 @@ async def _add_messages(
         texts=[draft.text for draft in drafts],
         parts=[draft.parts for draft in drafts],
         metadatas=[draft.metadata for draft in drafts],
-        are_quiet=[draft.is_quiet for draft in drafts],
+        are_reasoned=[draft.is_reasoned for draft in drafts],
     )
 
 

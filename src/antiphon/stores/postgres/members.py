@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE
 from antiphon.domain.errors import MessageNotFound, ParticipantNotFound, SessionNotFound
 from antiphon.domain.ids import Uid, new_public_id, new_uid7
 from antiphon.domain.messages import Draft, Message
-from antiphon.domain.participants import PEER, Member
+from antiphon.domain.participants import PEER, Member, Participant
 from antiphon.domain.sessions import SINGLE, Session
-from antiphon.stores.copying import check_clone, draft_of
+from antiphon.stores.copying import check_clone, clone_of
 from antiphon.stores.postgres.appends import Append, append_in
 from antiphon.stores.postgres.database import Cursor, Database
 from antiphon.stores.postgres.participants import ensure_participants
@@ -105,6 +103,7 @@ class PostgresMembers:
                 chat_metadata="{}",
                 session_key=new_uid7(),
                 chat_key=new_uid7(),
+                is_owner_implied=True,
             )
             owner_id, _ = await add_single(tx, tenant_id, new)
             if drafts:
@@ -137,10 +136,9 @@ async def _session(tx: Cursor, tenant_id: Uid, session_id: str) -> Session:
 
 async def _participant(tx: Cursor, tenant_id: Uid, kind: str, name: str) -> Uid:
     row = await tx.row("find_participant", tenant_id=tenant_id, kind=kind, name=name)
-    if row is None:
+    if row is None or (found := Participant(*row)).is_implied:
         raise ParticipantNotFound
-    found: Uid = row[0]
-    return found
+    return found.id
 
 
 async def _leave(
@@ -173,7 +171,4 @@ async def _said(tx: Cursor, tenant_id: Uid, session: Session, last_message: Uid 
     (size,) = await tx.rows("size_up_to", **whose, seq=seq, limit=limits.CLONE_MESSAGES + 1)
     check_clone(*size)
     rows = await tx.rows("messages_between", **whose, limit=size[0], offset=0)
-    quiet = {row[0] for row in await tx.rows("list_quiet_messages", **whose)}
-    messages = [Message(*row[1:]) for row in rows if row[1] is not None]
-    drafts = [draft_of(message, is_quiet=message.id in quiet) for message in messages]
-    return [msgspec.structs.replace(draft, created_at=None) for draft in drafts]
+    return [clone_of(Message(*row[1:])) for row in rows if row[1] is not None]

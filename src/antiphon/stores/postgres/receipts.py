@@ -6,7 +6,7 @@ from antiphon.core.ports import Issue
 from antiphon.domain import times
 from antiphon.domain.deletions import Deletion
 from antiphon.domain.ids import Uid
-from antiphon.domain.receipts import Receipt, SigningKey
+from antiphon.domain.receipts import NO_PREVIOUS, Receipt, SigningKey
 from antiphon.stores.postgres.database import Cursor, Database
 
 
@@ -49,6 +49,11 @@ class PostgresReceipts:
         """See the port."""
         rows = await self._database.rows("list_receipts", tenant_id=tenant_id, after=after, limit=limit)
         return [Receipt(*row) for row in rows]
+
+    async def head(self, tenant_id: Uid) -> str:
+        """See the port."""
+        row = await self._database.row("find_chain_head", tenant_id=tenant_id)
+        return row[0] if row else NO_PREVIOUS
 
 
 async def append_receipt(tx: Cursor, deletion: Deletion, issue: Issue) -> Receipt:

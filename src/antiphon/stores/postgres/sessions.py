@@ -42,7 +42,10 @@ from antiphon.stores.session_rows import overview_of
 
 
 class NewSingle(msgspec.Struct, frozen=True):
-    """What a `single` session and its chat are made of; a `multi` one and its first chat in the same way."""
+    """What a `single` session and its chat are made of; a `multi` one and its first chat in the same way.
+
+    `is_owner_implied`: the owner is not named with it, as `domain.sessions.NewSession` says.
+    """
 
     session_id: str
     owner_name: str
@@ -55,6 +58,7 @@ class NewSingle(msgspec.Struct, frozen=True):
     chat_key: Uid
     shape: str = SINGLE
     chat_title: str | None = None
+    is_owner_implied: bool = False
 
     def session_of(self, owner_id: Uid, now: int) -> Session:
         """The session as it is at first."""
@@ -113,7 +117,7 @@ def owner_of_single(rows: Sequence[Row]) -> Uid | None:
 
 async def add_single(tx: Cursor, tenant_id: Uid, new: NewSingle) -> tuple[Uid, bool]:
     """Make a session whose owner may be new: the owner's id, and whether it was made now."""
-    _, made = await ensure_participants(tx, tenant_id, [new.owner_name])
+    _, made = await ensure_participants(tx, tenant_id, [new.owner_name], is_implied=new.is_owner_implied)
     owner_id = owner_of_single(await tx.rows("create_single", **new.values(tenant_id, tx.now)))
     if owner_id is None:
         raise Overtaken  # the owner has just been deleted: the next time it is made anew, if the tenant is there
@@ -159,6 +163,7 @@ class PostgresSessions:
             chat_key=new_uid7(),
             shape=new.shape,
             chat_title=new.chat_title,
+            is_owner_implied=new.is_owner_implied,
         )
 
         async def operation(tx: Cursor) -> Session:
@@ -231,6 +236,8 @@ class PostgresSessions:
         configuration: str | None,
         members: Sequence[Member],
         actor_id: Uid | None = None,
+        *,
+        is_owner_implied: bool = False,
     ) -> tuple[Session, bool]:
         """See the port."""
         is_change = metadata is not None or configuration is not None or bool(members)
@@ -242,7 +249,9 @@ class PostgresSessions:
         async def operation(tx: Cursor) -> tuple[Session, bool]:
             row = await tx.row("lock_session" if is_change else "find_session", tenant_id=tenant_id, id=session_id)
             if row is None:
-                session = await _make_single(tx, tenant_id, session_id, owner_name, metadata, configuration)
+                new = _new_single(session_id, owner_name, metadata, configuration, is_owner_implied=is_owner_implied)
+                owner_id, _ = await add_single(tx, tenant_id, new)
+                session = new.session_of(owner_id, tx.now)
             else:
                 session = Session(*row)
                 await _check_actor(tx, tenant_id, session, actor_id, is_change)
@@ -327,10 +336,10 @@ class PostgresSessions:
         return await self._database.transact(operation)
 
 
-async def _make_single(
-    tx: Cursor, tenant_id: Uid, session_id: str, owner_name: str, metadata: str | None, configuration: str | None
-) -> Session:
-    new = NewSingle(
+def _new_single(
+    session_id: str, owner_name: str, metadata: str | None, configuration: str | None, *, is_owner_implied: bool
+) -> NewSingle:
+    return NewSingle(
         session_id=session_id,
         owner_name=owner_name,
         title=DEFAULT_TITLE,
@@ -340,9 +349,8 @@ async def _make_single(
         chat_metadata="{}",
         session_key=new_uid7(),
         chat_key=new_uid7(),
+        is_owner_implied=is_owner_implied,
     )
-    owner_id, _ = await add_single(tx, tenant_id, new)
-    return new.session_of(owner_id, tx.now)
 
 
 async def _change_single(

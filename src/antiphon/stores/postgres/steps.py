@@ -21,6 +21,7 @@ from antiphon.domain.deletions import (
 from antiphon.domain.errors import ChatHasActiveConnections, ChatHasActiveTurn, NotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import ASSISTANT
+from antiphon.domain.webhooks import DELETION_DETACHED
 from antiphon.stores.postgres import detach
 from antiphon.stores.postgres.database import Cursor
 from antiphon.stores.postgres.purge import Budget, purge_some
@@ -55,11 +56,19 @@ async def take_step(tx: Cursor, job: Job, rows_max: int) -> Step:
     if job.state == DETACHING:
         return await _take_out(tx, job, rows_max)
     if job.state == PURGING:
+        if job.kind == TENANT and await _has_farewell(tx, job):
+            return Step({}, PURGING, is_blocked=True)
         if files := await _files(tx, job):
             return Step({}, PURGING, files=files)
         removed, is_done = await purge_some(tx, job.tenant_id, job.kind, job.target_key, rows_max)
         return Step(removed, SCRUBBING if is_done else PURGING)
     return Step({}, job.state)
+
+
+async def _has_farewell(tx: Cursor, job: Job) -> bool:
+    """Whether a tenant's webhooks are to be told of its end first: they go with it. Not for long."""
+    whose = {"tenant_id": job.tenant_id, "event": DELETION_DETACHED, "patience": limits.WEBHOOK_FAREWELL_SECONDS}
+    return await tx.row("waiting_farewell", **whose) is not None
 
 
 async def _files(tx: Cursor, job: Job) -> tuple[tuple[Uid, str], ...]:

@@ -75,8 +75,9 @@ async def _count(tx: Cursor, tenant_id: Uid, participants: list[Row], sessions: 
     for shape, count in sorted(Counter(row[1] for row in sessions).items()):
         statement = "count_single" if shape == SINGLE else "count_multi"
         is_there.append(await tx.row(statement, tenant_id=tenant_id, by=count))
-    for (kind,) in participants:
-        is_there.append(await tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=1))
+    for kind, is_implied in participants:
+        statement = "count_peers" if kind == PEER else "count_scopes"
+        is_there.append(await tx.row(statement, tenant_id=tenant_id, by=0 if is_implied else 1))
     if None in is_there:
         raise UndoParentDeleted
     owned = Counter(row[2] for row in chats if row[3])

@@ -59,14 +59,12 @@ async def tell_of_appends(tx: Cursor, tenant_id: Uid, appends: Sequence[Said]) -
     if MESSAGE_APPENDED in wanted:
         await _enqueue(tx, tenant_id, MESSAGE_APPENDED, [message_data(said) for said in appends])
     if QUEUE_EMPTY in wanted:
-        derived = [said for said in appends if said.units and await _is_reasoned(tx, tenant_id, said.chat_key)]
-        await _enqueue(tx, tenant_id, QUEUE_EMPTY, [queue_data(said) for said in derived])
+        datas = []
+        for said in appends:
+            row = await tx.row("configurations_of_chat", tenant_id=tenant_id, key=said.chat_key)
+            datas += queue_data(said, is_on=is_reasoned(*row)) if row is not None else []
+        await _enqueue(tx, tenant_id, QUEUE_EMPTY, datas)
     return bool(wanted & {MESSAGE_APPENDED, QUEUE_EMPTY})
-
-
-async def _is_reasoned(tx: Cursor, tenant_id: Uid, chat_key: Uid) -> bool:
-    row = await tx.row("configurations_of_chat", tenant_id=tenant_id, key=chat_key)
-    return row is not None and is_reasoned(*row)
 
 
 class PostgresWebhooks:

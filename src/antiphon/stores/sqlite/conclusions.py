@@ -11,10 +11,11 @@ from antiphon.domain.errors import ParticipantNotFound, SessionNotFound
 from antiphon.domain.filters import Filter
 from antiphon.domain.ids import Uid, new_uid7, short_of
 from antiphon.domain.participants import PEER
+from antiphon.domain.reasoning import SessionUnits
 from antiphon.domain.sessions import SINGLE, Session
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.lists import CONCLUSIONS, unpack
-from antiphon.stores.sqlite.participants import ensure_participant
+from antiphon.stores.sqlite.participants import ensure_participant, participant_of
 from antiphon.stores.sqlite.writer import Transaction
 
 
@@ -34,13 +35,11 @@ class SqliteConclusions:
             lambda tx: tx.row("delete_conclusion", tenant_id=tenant_id, id=conclusion_id) is not None
         )
 
-    async def count_units(
-        self, tenant_id: Uid, session_id: str | None, author: str | None
-    ) -> list[tuple[Uid, str, str, int]]:
+    async def count_units(self, tenant_id: Uid, session_id: str | None, author: str | None) -> list[SessionUnits]:
         """See the port."""
         asked = {"tenant_id": tenant_id, "session_id": session_id, "author": author}
         rows = await self._file.read_apart(lambda read: read.rows("count_units", **asked))
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        return [SessionUnits(*row) for row in rows]
 
     async def find_card(self, tenant_id: Uid, observer_id: Uid, observed_id: Uid) -> str | None:
         """See the port."""
@@ -76,9 +75,9 @@ def _add(tx: Transaction, tenant_id: Uid, draft: ConclusionDraft) -> Conclusion:
     pair = []
     for name in (draft.observer, draft.observed):
         row = tx.row("find_participant", tenant_id=tenant_id, kind=PEER, name=name)
-        if row is None:
+        if row is None or (found := participant_of(row)).is_implied:
             raise ParticipantNotFound
-        pair.append(row[0])
+        pair.append(found.id)
     made = Conclusion(
         short_of(new_uid7()), draft.observer, draft.observed, draft.session_id, draft.content, EXPLICIT, tx.now
     )

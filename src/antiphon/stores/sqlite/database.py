@@ -18,6 +18,7 @@ from antiphon.domain.errors import StoreError, StoreFailed, StoreUnavailable
 from antiphon.domain.filters import Filter
 from antiphon.stores.filtering import fill
 from antiphon.stores.sql import load_statements
+from antiphon.stores.sqlite import gaps
 from antiphon.stores.sqlite.filtering import SqliteCompiler, add_functions
 
 Row = tuple[Any, ...]
@@ -44,10 +45,25 @@ _log = logging.getLogger(__name__)
 def open_writer(path: Path) -> apsw.Connection:
     """A connection that writes: durable at every commit, overwriting what it deletes, foreign keys on.
 
-    Raises StoreError when the file cannot be used, and StoreFailed when foreign keys cannot be switched on.
+    It leaves the log alone, also when it is closed. Raises StoreError when the file cannot be used, and StoreFailed
+    when foreign keys cannot be switched on.
     """
+    connection = _open_to_write(path, None)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
+
+
+def open_cleaner(path: Path) -> apsw.Connection:
+    """The same for who brings the log into the database: nothing comes along in the unused parts of pages.
+
+    What it writes takes longer, since every write of a page goes through Python (see `gaps`). Raises as `open_writer`.
+    """
+    return _open_to_write(path, gaps.LAYER)
+
+
+def _open_to_write(path: Path, layer: str | None) -> apsw.Connection:
     try:
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path), vfs=layer)
         _keep_plans(connection)
         add_functions(connection)
         connection.set_busy_timeout(limits.STORE_BUSY_SECONDS * 1000)

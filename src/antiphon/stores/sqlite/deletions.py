@@ -90,16 +90,19 @@ class SqliteDeletions:
 
         return await self._file.write(operation)
 
-    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float) -> Step:
+    async def step(self, lease: Lease, node: Uid, rows_max: int, lease_seconds: float, rounds: int = 1) -> Step:
         """See the port."""
+        removed: dict[str, int] = {}
 
         def operation(tx: Transaction) -> Step:
             job = _hold(tx, lease, node, lease_seconds)
             step = take_step(tx, job, rows_max)
             _move(tx, job, step)
-            return step
+            whole = step.after(removed)
+            removed.update(whole.removed)
+            return whole
 
-        return await self._file.write_patiently(operation)
+        return await self._file.write_patiently(operation, lambda step: step.goes_on, rounds)
 
     async def clear_files(self, lease: Lease, node: Uid, session_key: Uid, count: int) -> None:
         """See the port."""

@@ -41,6 +41,7 @@ from antiphon.domain.errors import (
     TenantNotFound,
 )
 from antiphon.domain.ids import Uid, new_uid7, parse_uuid, text_of
+from antiphon.domain.imports import NOBODY
 from antiphon.domain.participants import PEER
 from antiphon.domain.receipts import DELETION_PREFIX, digest_of
 from antiphon.domain.sessions import SINGLE
@@ -300,12 +301,13 @@ def _free_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid, name
     """Its name and keys, its sockets, and what it is saying as an agent."""
     for turn_id, chat_key in tx.rows("end_turns_of_agent", tenant_id=tenant_id, agent_name=name, now=tx.now):
         tx.run("free_slot", tenant_id=tenant_id, key=chat_key, turn_id=turn_id)
-    kind = tx.rows("participant_to_detach", tenant_id=tenant_id, id=participant_id)[0][1]
+    _, kind, is_implied = tx.rows("participant_to_detach", tenant_id=tenant_id, id=participant_id)[0]
     whose = {"tenant_id": tenant_id, "participant_id": participant_id}
     tx.run("revoke_keys_of_participant", **whose, now=tx.now, undo_of=undo_of)
     tx.run("drop_connections_of_participant", tenant_id=tenant_id, participant_id=participant_id)
     tx.run("detach_participant", tenant_id=tenant_id, id=participant_id, undo_of=undo_of)
-    tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=-1)
+    tx.run("forget_names_in_imports", tenant_id=tenant_id, who=f':"{participant_id.hex()}"', nobody=NOBODY)
+    tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=0 if is_implied else -1)
 
 
 def _free_tenant(tx: Transaction, tenant_id: Uid, undo_of: Uid | None) -> tuple[Uid, ...]:

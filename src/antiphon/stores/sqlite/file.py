@@ -72,9 +72,14 @@ class File:
         """Do it in a transaction; durable on return."""
         return await self._writer.run(operation)
 
-    async def write_patiently(self, operation: Operation[T]) -> T:
-        """The same for what nobody waits for: it lets others go first."""
-        return await self._writer.run(operation, is_patient=True)
+    async def write_patiently(
+        self, operation: Operation[T], goes_on: Callable[[T], bool] | None = None, rounds: int = 1
+    ) -> T:
+        """The same for what nobody waits for: it lets others go first.
+
+        As long as its outcome `goes_on`, it is done up to `rounds` times, each time in a transaction of its own.
+        """
+        return await self._writer.run_patiently(operation, goes_on, rounds)
 
     async def scrub(self) -> None:
         """Bring the log into the database, cut it to nothing, and give free pages back.
@@ -93,8 +98,11 @@ class File:
         if is_busy or pages != moved:
             raise StoreUnavailable("the log is still being read")
         connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()  # a page a row: all are fetched
-        log = self._path.with_name(self._path.name + "-wal")
-        if log.stat().st_size and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
+        try:
+            size = self._path.with_name(self._path.name + "-wal").stat().st_size
+        except OSError:  # somebody took it away under us
+            raise StoreUnavailable("the log cannot be looked at") from None
+        if size and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
             raise StoreUnavailable("the log is still being read")
 
     async def close(self) -> None:

@@ -41,8 +41,8 @@ from antiphon.domain.sessions import MULTI
 from antiphon.domain.times import micros_of
 from antiphon.stores.sqlite.database import Row
 from antiphon.stores.sqlite.file import File
-from antiphon.stores.sqlite.messages import insert_message, size_of
-from antiphon.stores.sqlite.participants import add_participant
+from antiphon.stores.sqlite.messages import insert_mark, insert_message, size_of
+from antiphon.stores.sqlite.participants import ensure_participant
 from antiphon.stores.sqlite.undo import put_back_husk
 from antiphon.stores.sqlite.writer import Transaction
 
@@ -82,10 +82,11 @@ class SqliteImports:
         rows = self._file.rows("list_marks", tenant_id=tenant_id, key=chat_key, offset=offset, limit=limit)
         return [ImportedRead(*row) for row in rows]
 
-    async def quiet(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> set[Uid]:
+    async def marks(self, tenant_id: Uid, chat_key: Uid, message_ids: Sequence[Uid]) -> dict[Uid, bool]:
         """See the port."""
         ids = _json_of([uid.hex() for uid in message_ids])
-        return {row[0] for row in self._file.rows("list_quiet_of", tenant_id=tenant_id, key=chat_key, ids=ids)}
+        rows = self._file.rows("list_reasoning_marks", tenant_id=tenant_id, key=chat_key, ids=ids)
+        return {message_id: bool(is_on) for message_id, is_on in rows}
 
     async def begin(self, tenant_id: Uid, opening: Opening) -> tuple[Import, bool]:
         """See the port."""
@@ -123,7 +124,7 @@ class SqliteImports:
             )[0]
             return Import(*row)
 
-        return await self._file.write(operation)
+        return await self._file.write_patiently(operation)
 
     async def finish(self, tenant_id: Uid, import_id: Uid, node: Uid) -> Import:
         """See the port."""
@@ -232,9 +233,11 @@ def _cover(tx: Transaction, tenant_id: Uid, opening: Opening, kind: str, target_
 def _ensure_all(tx: Transaction, tenant_id: Uid, participants: Iterable[ImportedMember]) -> _Ids:
     ids = {}
     for one in participants:
-        row = tx.row("find_participant", tenant_id=tenant_id, kind=one.kind, name=one.name)
-        uid = row[0] if row else add_participant(tx, tenant_id, one.kind, one.name, one.metadata, one.configuration).id
-        ids[_name_of(one.kind, one.name)] = uid.hex()
+        who, is_new = ensure_participant(tx, tenant_id, one.kind, one.name, is_implied=one.is_implied)
+        if is_new and not one.is_implied:
+            said = {"metadata": one.metadata, "configuration": one.configuration}
+            tx.run("update_participant", tenant_id=tenant_id, id=who.id, **said)
+        ids[_name_of(one.kind, one.name)] = who.id.hex()
     return ids
 
 
@@ -319,8 +322,7 @@ def _add_messages(
         parts = (draft.text, draft.parts, draft.metadata, draft.token_count, at)
         stored = Message(new_uid7(), message.seq, draft.client_id, draft.role, draft.author, *parts)
         insert_message(tx, tenant_id, row[0], bytes.fromhex(_id_of(held, draft.author)), stored)
-        if draft.is_quiet:
-            tx.run("insert_quiet_message", tenant_id=tenant_id, key=chat_key, id=stored.id)
+        insert_mark(tx, tenant_id, chat_key, stored.id, draft)
 
 
 def _give_up(tx: Transaction, tenant_id: Uid, import_id: Uid, error: str) -> None:
@@ -353,7 +355,7 @@ def _name_of(kind: str, name: str) -> str:
 
 
 def _named(row: Row) -> dict[str, Any]:
-    return dict(zip(ImportedMember.__struct_fields__, row, strict=True))
+    return dict(zip(ImportedMember.__struct_fields__, row, strict=False))
 
 
 def _json_of(value: Any) -> str:

@@ -16,15 +16,32 @@ from antiphon.domain import limits
 
 
 class Job:
-    """An operation, and where its outcome is awaited."""
+    """An operation, and where its outcome is awaited. One that `goes_on` is done up to `rounds` times."""
 
-    __slots__ = ("future", "is_patient", "loop", "operation")
+    __slots__ = ("_goes_on", "_rounds", "future", "is_patient", "loop", "operation")
 
-    def __init__(self, operation: Callable[[Any], Any], loop: asyncio.AbstractEventLoop, *, is_patient: bool) -> None:
+    def __init__(
+        self,
+        operation: Callable[[Any], Any],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        is_patient: bool = False,
+        goes_on: Callable[[Any], bool] | None = None,
+        rounds: int = 1,
+    ) -> None:
         self.operation = operation
         self.loop = loop
         self.is_patient = is_patient
         self.future: asyncio.Future[Any] = loop.create_future()
+        self._goes_on = goes_on
+        self._rounds = rounds
+
+    def has_more_after(self, outcome: Any) -> bool:
+        """Whether it is to be done once more after a round with that outcome, for which somebody still waits."""
+        self._rounds -= 1
+        if self._goes_on is None or self._rounds <= 0 or isinstance(outcome, BaseException) or self.future.done():
+            return False
+        return self._goes_on(outcome)
 
 
 class Alone(Job):
@@ -50,12 +67,18 @@ class Lanes:
         """Let it wait."""
         self._arrivals.put(job)
 
+    def again(self, job: Job) -> bool:
+        """Let what has had its turn wait for the next, unless the end has come: whether it does. The writer's alone."""
+        if not self._is_closed:
+            self._patient.append(job)
+        return not self._is_closed
+
     def close(self) -> None:
         """Nothing more comes."""
         self._arrivals.put(None)
 
     def next_batch(self) -> list[Job]:
-        """What is to be done next, WRITE_BATCH_OPERATIONS at most; waits for it. Nothing once all is done after `close`.
+        """What is to be done next, WRITE_BATCH_OPERATIONS at most; waits for it. Nothing at the end, after `close`.
 
         What wants to be alone is.
         """

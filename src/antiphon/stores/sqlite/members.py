@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import msgspec
-
 from antiphon.domain import limits
 from antiphon.domain.chats import DEFAULT_TITLE
 from antiphon.domain.errors import MessageNotFound, ParticipantNotFound, SessionNotFound
@@ -14,11 +12,11 @@ from antiphon.domain.ids import Uid, new_public_id
 from antiphon.domain.messages import Draft, Message
 from antiphon.domain.participants import PEER, Member
 from antiphon.domain.sessions import SINGLE, Session
-from antiphon.stores.copying import check_clone, draft_of
+from antiphon.stores.copying import check_clone, clone_of
 from antiphon.stores.sqlite.chat_rows import NewChat, add_chat
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.messages import append_in, place_of
-from antiphon.stores.sqlite.participants import ensure_participant
+from antiphon.stores.sqlite.participants import ensure_participant, participant_of
 from antiphon.stores.sqlite.sessions import add_session, check_observers, join, new_session
 from antiphon.stores.sqlite.writer import Transaction
 
@@ -133,10 +131,9 @@ def _session(tx: Transaction, tenant_id: Uid, session_id: str) -> Session:
 
 def _participant(tx: Transaction, tenant_id: Uid, kind: str, name: str) -> Uid:
     row = tx.row("find_participant", tenant_id=tenant_id, kind=kind, name=name)
-    if row is None:
+    if row is None or (found := participant_of(row)).is_implied:
         raise ParticipantNotFound
-    found: Uid = row[0]
-    return found
+    return found.id
 
 
 def _leave(
@@ -167,6 +164,4 @@ def _said(tx: Transaction, tenant_id: Uid, session: Session, last_message: Uid |
     span = {"tenant_id": tenant_id, "low": place_of(num, 1), "high": high}
     check_clone(*tx.rows("messages_after", **span | {"low": place_of(num, 0)}, limit=limits.CLONE_MESSAGES + 1)[0])
     rows = tx.rows("messages_between", **span, limit=limits.CLONE_MESSAGES, offset=0)
-    quiet = {found[0] for found in tx.rows("list_quiet_messages", tenant_id=tenant_id, key=row[3])}
-    drafts = [draft_of(message, is_quiet=message.id in quiet) for message in (Message(*each) for each in rows)]
-    return [msgspec.structs.replace(draft, created_at=None) for draft in drafts]
+    return [clone_of(Message(*each)) for each in rows]

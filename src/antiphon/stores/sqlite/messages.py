@@ -131,11 +131,17 @@ def append_in(
     for message in stored:
         insert_message(tx, tenant_id, num, authors[message.author], message)
     for message, draft in zip(stored, drafts, strict=True):
-        if draft.is_quiet:
-            tx.run("insert_quiet_message", tenant_id=tenant_id, key=chat_key, id=message.id)
+        insert_mark(tx, tenant_id, chat_key, message.id, draft)
     if told_id is not None:
         tell_of_append(tx, tenant_id, said_of(chat_key, told_id, drafts, stored))
     return stored
+
+
+def insert_mark(tx: Transaction, tenant_id: Uid, chat_key: Uid, message_id: Uid, draft: Draft) -> None:
+    """What the draft of a message says of itself, where it says it."""
+    if draft.is_reasoned is not None:
+        marked = {"tenant_id": tenant_id, "key": chat_key, "id": message_id}
+        tx.run("insert_reasoning_mark", **marked, is_on=int(draft.is_reasoned))
 
 
 def size_of(said: Draft | Message) -> int:

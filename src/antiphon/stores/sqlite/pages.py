@@ -16,6 +16,7 @@ from antiphon.domain.tenants import Tenant
 from antiphon.stores.sqlite.chat_rows import chat_of
 from antiphon.stores.sqlite.database import Row
 from antiphon.stores.sqlite.file import File
+from antiphon.stores.sqlite.participants import participant_of
 
 
 class SqlitePages:
@@ -37,7 +38,7 @@ class SqlitePages:
     ) -> list[Participant]:
         """See the port."""
         asked = {"tenant_id": tenant_id, "kind": kind, "name": name, "after": after, "limit": limit}
-        return [Participant(*row) for row in await self._rows("page_participants", **asked)]
+        return [participant_of(row) for row in await self._rows("page_participants", **asked)]
 
     async def sessions(
         self, tenant_id: Uid, choice: Choice, shape: str | None, before: Uid | None, limit: int

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from antiphon.core.ports import Slice
 from antiphon.domain.errors import ParticipantNotFound, TenantNotFound
 from antiphon.domain.ids import Uid, new_uid7
 from antiphon.domain.participants import PEER, Participant
+from antiphon.stores.sqlite.database import Row
 from antiphon.stores.sqlite.file import File
 from antiphon.stores.sqlite.writer import Transaction
 
 
-def add_participant(
-    tx: Transaction, tenant_id: Uid, kind: str, name: str, metadata: str = "{}", configuration: str = "{}"
-) -> Participant:
-    """Make a participant. Raises TenantNotFound once the tenant is detached."""
-    if tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=1) is None:
-        raise TenantNotFound
-    made = Participant(new_uid7(), kind, name, metadata, configuration, tx.now)
-    tx.run(
-        "insert_participant",
-        tenant_id=tenant_id,
-        id=made.id,
-        kind=kind,
-        name=name,
-        metadata=metadata,
-        configuration=configuration,
-        now=tx.now,
-    )
-    return made
+def participant_of(row: Row) -> Participant:
+    """The participant of a row that tells also whether it is implied."""
+    *columns, is_implied = row
+    return msgspec.structs.replace(Participant(*columns), is_implied=bool(is_implied))
 
 
-def ensure_participant(tx: Transaction, tenant_id: Uid, kind: str, name: str) -> tuple[Participant, bool]:
-    """The participant of that name, made when missing, and whether it was made now."""
+def ensure_participant(
+    tx: Transaction, tenant_id: Uid, kind: str, name: str, *, is_implied: bool = False
+) -> tuple[Participant, bool]:
+    """The participant of that name, made when missing, and whether it was made now.
+
+    With this it is named, unless `is_implied`: who was implied is made, for whoever asks, when it is named first.
+    Raises TenantNotFound once the tenant is detached.
+    """
     row = tx.row("find_participant", tenant_id=tenant_id, kind=kind, name=name)
-    if row is not None:
-        return Participant(*row), False
-    return add_participant(tx, tenant_id, kind, name), True
+    if row is None:
+        return _add(tx, tenant_id, kind, name, is_implied=is_implied), True
+    found = participant_of(row)
+    if is_implied or not found.is_implied:
+        return found, False
+    _count(tx, tenant_id, kind, 1)
+    tx.run("name_participant", tenant_id=tenant_id, id=found.id)
+    return msgspec.structs.replace(found, is_implied=False), True
 
 
 def check_participant(tx: Transaction, tenant_id: Uid, participant_id: Uid) -> None:
@@ -53,7 +53,7 @@ class SqliteParticipants:
     async def ensure(self, tenant_id: Uid, kind: str, name: str) -> tuple[Participant, bool]:
         """See the port."""
         found = await self.find(tenant_id, kind, name)
-        if found is not None:
+        if found is not None and not found.is_implied:
             return found, False
         return await self._file.write(lambda tx: ensure_participant(tx, tenant_id, kind, name))
 
@@ -74,19 +74,19 @@ class SqliteParticipants:
                 configuration=configuration,
             )
             row = tx.rows("find_participant_by_id", tenant_id=tenant_id, id=found.id)[0]
-            return Participant(*row), is_new
+            return participant_of(row), is_new
 
         return await self._file.write(operation)
 
     async def find(self, tenant_id: Uid, kind: str, name: str) -> Participant | None:
         """See the port."""
         row = self._file.row("find_participant", tenant_id=tenant_id, kind=kind, name=name)
-        return Participant(*row) if row else None
+        return participant_of(row) if row else None
 
     async def find_by_id(self, tenant_id: Uid, participant_id: Uid) -> Participant | None:
         """See the port."""
         row = self._file.row("find_participant_by_id", tenant_id=tenant_id, id=participant_id)
-        return Participant(*row) if row else None
+        return participant_of(row) if row else None
 
     async def list(self, tenant_id: Uid, kind: str, part: Slice) -> tuple[list[Participant], int]:
         """See the port."""
@@ -97,3 +97,25 @@ class SqliteParticipants:
                 return [], 0
             rows = read.rows(statement, tenant_id=tenant_id, kind=kind, limit=part.limit, offset=part.offset)
             return [Participant(*row) for row in rows], totals[0] if kind == PEER else totals[1]
+
+
+def _add(tx: Transaction, tenant_id: Uid, kind: str, name: str, *, is_implied: bool) -> Participant:
+    _count(tx, tenant_id, kind, 0 if is_implied else 1)
+    made = Participant(new_uid7(), kind, name, "{}", "{}", tx.now, is_implied)
+    tx.run(
+        "insert_participant",
+        tenant_id=tenant_id,
+        id=made.id,
+        kind=kind,
+        name=name,
+        metadata=made.metadata,
+        configuration=made.configuration,
+        now=tx.now,
+        is_implied=int(is_implied),
+    )
+    return made
+
+
+def _count(tx: Transaction, tenant_id: Uid, kind: str, by: int) -> None:
+    if tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=by) is None:
+        raise TenantNotFound

@@ -51,6 +51,11 @@ class SqliteReceipts:
         rows = self._file.rows("list_receipts", tenant_id=tenant_id, after=after, limit=limit)
         return [Receipt(*row) for row in rows]
 
+    async def head(self, tenant_id: Uid) -> str:
+        """See the port."""
+        row = self._file.row("find_chain_head", tenant_id=tenant_id)
+        return row[0] if row else NO_PREVIOUS
+
 
 def open_chain(tx: Transaction, tenant_id: Uid) -> None:
     """Begin a tenant's chain, if it has none, while its digest can be made: not any more once the tenant is purged."""

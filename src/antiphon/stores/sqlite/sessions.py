@@ -124,7 +124,7 @@ class SqliteSessions:
                 raise SessionIdTaken
             if tx.row("find_chat", tenant_id=tenant_id, id=new.chat_id) is not None:
                 raise ChatIdTaken
-            owner, _ = ensure_participant(tx, tenant_id, PEER, new.owner_name)
+            owner, _ = ensure_participant(tx, tenant_id, PEER, new.owner_name, is_implied=new.is_owner_implied)
             session = new_session(tx.now, new.id, new.shape, owner.id, new.title)
             add_session(tx, tenant_id, session)
             add_chat(tx, tenant_id, NewChat(new.chat_id, session.key, owner.id, new.chat_title, None, "{}"))
@@ -186,6 +186,8 @@ class SqliteSessions:
         configuration: str | None,
         members: Sequence[Member],
         actor_id: Uid | None = None,
+        *,
+        is_owner_implied: bool = False,
     ) -> tuple[Session, bool]:
         """See the port."""
         is_change = metadata is not None or configuration is not None or bool(members)
@@ -199,17 +201,15 @@ class SqliteSessions:
             if row is not None and actor_id is not None:
                 _check_actor(tx, tenant_id, Session(*row), actor_id, is_change)
             if row is None:
-                session, is_new = (
-                    _make_single(tx, tenant_id, session_id, owner_name, metadata, configuration),
-                    True,
-                )
+                owner, _ = ensure_participant(tx, tenant_id, PEER, owner_name, is_implied=is_owner_implied)
+                session = _make_single(tx, tenant_id, session_id, owner.id, metadata, configuration)
             else:
-                session, is_new = _change_single(tx, tenant_id, Session(*row), metadata, configuration), False
+                session = _change_single(tx, tenant_id, Session(*row), metadata, configuration)
             for member in members:
                 who, _ = ensure_participant(tx, tenant_id, PEER, member.name)
                 join(tx, tenant_id, session.key, who.id, member)
             check_observers(tx, tenant_id, session.key)
-            return session, is_new
+            return session, row is None
 
         return await self._file.write(operation)
 
@@ -284,17 +284,11 @@ class SqliteSessions:
 
 
 def _make_single(
-    tx: Transaction,
-    tenant_id: Uid,
-    session_id: str,
-    owner_name: str,
-    metadata: str | None,
-    configuration: str | None,
+    tx: Transaction, tenant_id: Uid, session_id: str, owner_id: Uid, metadata: str | None, configuration: str | None
 ) -> Session:
-    owner, _ = ensure_participant(tx, tenant_id, PEER, owner_name)
-    session = new_session(tx.now, session_id, SINGLE, owner.id, DEFAULT_TITLE, metadata or "{}", configuration or "{}")
+    session = new_session(tx.now, session_id, SINGLE, owner_id, DEFAULT_TITLE, metadata or "{}", configuration or "{}")
     add_session(tx, tenant_id, session)
-    add_chat(tx, tenant_id, NewChat(new_public_id(), session.key, owner.id, DEFAULT_TITLE, None, "{}"))
+    add_chat(tx, tenant_id, NewChat(new_public_id(), session.key, owner_id, DEFAULT_TITLE, None, "{}"))
     return session
 
 

@@ -21,6 +21,8 @@ from antiphon.domain.deletions import (
 from antiphon.domain.errors import ChatHasActiveConnections, ChatHasActiveTurn, NotFound
 from antiphon.domain.ids import Uid
 from antiphon.domain.messages import ASSISTANT
+from antiphon.domain.times import micros_of
+from antiphon.domain.webhooks import DELETION_DETACHED
 from antiphon.stores.sqlite import detach
 from antiphon.stores.sqlite.messages import place_of
 from antiphon.stores.sqlite.purge import Budget, purge_some
@@ -54,11 +56,23 @@ def take_step(tx: Transaction, job: Job, rows_max: int) -> Step:
     if job.state == DETACHING:
         return _take_out(tx, job, rows_max)
     if job.state == PURGING:
+        if job.kind == TENANT and _has_farewell(tx, job):
+            return Step({}, PURGING, is_blocked=True)
         if files := _files(tx, job):
             return Step({}, PURGING, files=files)
         removed, is_done = purge_some(tx, job.tenant_id, job.kind, job.target_key, rows_max)
         return Step(removed, SCRUBBING if is_done else PURGING)
     return Step({}, job.state)
+
+
+def _has_farewell(tx: Transaction, job: Job) -> bool:
+    """Whether a tenant's webhooks are to be told of its end first: they go with it. Not for long."""
+    whose = {
+        "tenant_id": job.tenant_id,
+        "event": DELETION_DETACHED,
+        "patience": micros_of(limits.WEBHOOK_FAREWELL_SECONDS),
+    }
+    return tx.row("waiting_farewell", **whose) is not None
 
 
 def _files(tx: Transaction, job: Job) -> tuple[tuple[Uid, str], ...]:

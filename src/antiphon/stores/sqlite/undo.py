@@ -65,8 +65,8 @@ def _check_owners(tx: Transaction, tenant_id: Uid, owners: set[Uid]) -> None:
 
 def _count(tx: Transaction, tenant_id: Uid, participants: list[Row], sessions: list[Row], chats: list[Row]) -> None:
     """Move all counters back that the detach has moved."""
-    for (kind,) in participants:
-        tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=1)
+    for kind, is_implied in participants:
+        tx.row("count_peers" if kind == PEER else "count_scopes", tenant_id=tenant_id, by=0 if is_implied else 1)
     for shape, count in Counter(row[1] for row in sessions).items():
         tx.row("count_single" if shape == SINGLE else "count_multi", tenant_id=tenant_id, by=count)
     for owner_id, count in Counter(row[2] for row in chats if row[3]).items():

@@ -53,10 +53,10 @@ def tell_of_append(tx: Transaction, tenant_id: Uid, said: Said) -> None:
     wanted = {event for (events,) in tx.rows("list_events", tenant_id=tenant_id) for event in _EVENTS.decode(events)}
     if MESSAGE_APPENDED in wanted:
         enqueue_event(tx, tenant_id, MESSAGE_APPENDED, message_data(said))
-    if QUEUE_EMPTY in wanted and said.units:
+    if QUEUE_EMPTY in wanted:
         row = tx.row("configurations_of_chat", tenant_id=tenant_id, key=said.chat_key)
-        if row is not None and is_reasoned(*row):
-            enqueue_event(tx, tenant_id, QUEUE_EMPTY, queue_data(said))
+        for data in queue_data(said, is_on=is_reasoned(*row)) if row is not None else ():
+            enqueue_event(tx, tenant_id, QUEUE_EMPTY, data)
 
 
 class SqliteWebhooks:

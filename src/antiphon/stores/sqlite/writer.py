@@ -28,6 +28,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 0.25
+_LOOK_SECONDS = 0.005
 
 
 class Transaction(Cursor):
@@ -55,6 +56,7 @@ class Writer:
         self._connection = open_writer(path)
         self._cleaner = open_cleaner(path)  # for this thread, as the other one
         self._lanes = Lanes()
+        self._cleaning = threading.Lock()
         self._dirty = threading.Event()
         self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._closing = threading.Event()
@@ -64,31 +66,46 @@ class Writer:
         self._checkpointer.start()
 
     async def run_alone(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Do it with the connection that cleans, outside of any transaction and while nobody here writes."""
+        """Do it with the connection that cleans, outside of any transaction, while nobody here writes or cleans."""
         loop = asyncio.get_running_loop()
-        if self._closing.is_set():
-            raise StoreUnavailable
-        job = Alone(lambda tx: work(tx.connection), loop, is_patient=True)
-        self._lanes.put(job)
-        result: T = await job.future
+        while not self._cleaning.acquire(blocking=False):  # noqa: ASYNC110  its other holder is a thread
+            await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            if self._closing.is_set():
+                raise StoreUnavailable
+            job = Alone(lambda tx: work(tx.connection), loop, is_patient=True)
+            self._lanes.put(job)
+            result: T = await job.future
+            return result
+        finally:
+            self._cleaning.release()
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError."""
+        result: T = await self._queued(Job(operation, asyncio.get_running_loop()))
         return result
 
-    async def run(self, operation: Operation[T], *, is_patient: bool = False) -> T:
-        """Do it in a transaction; durable on return. Raises what the operation raises, and StoreError.
+    async def run_patiently(
+        self, operation: Operation[T], goes_on: Callable[[T], bool] | None = None, rounds: int = 1
+    ) -> T:
+        """The same for what lets others go first, for one batch at most.
 
-        What is patient lets others go first, for one batch at most.
+        It is done again, in a transaction of its own, as long as its outcome `goes_on`, `rounds` times in all.
         """
-        loop = asyncio.get_running_loop()
-        gathered = self._gathered.get(loop)
+        job = Job(operation, asyncio.get_running_loop(), is_patient=True, goes_on=goes_on, rounds=rounds)
+        result: T = await self._queued(job)
+        return result
+
+    async def _queued(self, job: Job) -> Any:
+        gathered = self._gathered.get(job.loop)
         waiting = len(self._lanes) + len(gathered or ())
         if self._closing.is_set() or waiting >= limits.WRITE_QUEUE_OPERATIONS:
             raise StoreUnavailable
         if gathered is None:
-            gathered = self._gathered[loop] = []
-            loop.call_soon(self._hand_over, loop)
-        gathered.append(job := Job(operation, loop, is_patient=is_patient))
-        result: T = await job.future
-        return result
+            gathered = self._gathered[job.loop] = []
+            job.loop.call_soon(self._hand_over, job.loop)
+        gathered.append(job)
+        return await job.future
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Queue what a turn of the loop has gathered: one by one, the writer would wake for the first and commit it."""
@@ -113,13 +130,19 @@ class Writer:
     def _work(self) -> None:
         while batch := self._lanes.next_batch():
             if isinstance(batch[0], Alone):
-                _deliver(batch, [self._do_alone(batch[0])])
+                _deliver([(batch[0], self._do_alone(batch[0]))])
                 continue
             outcomes = self._commit_or_reopen(batch)
-            _deliver(batch, outcomes)
+            _deliver(
+                [(job, outcome) for job, outcome in zip(batch, outcomes, strict=True) if not self._again(job, outcome)]
+            )
             self._dirty.set()
             self._limit_log()
         self._finish()
+
+    def _again(self, job: Job, outcome: Any) -> bool:
+        """Whether a job has more to do, and waits for its turn once more."""
+        return job.has_more_after(outcome) and self._lanes.again(job)
 
     def _finish(self) -> None:
         try:
@@ -210,7 +233,8 @@ class Writer:
             self._dirty.clear()
             try:
                 connection = connection or open_cleaner(self._path)
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                with self._cleaning:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.BusyError:  # the writer, or another process, is at it
                 continue
             except apsw.Error as error:
@@ -221,9 +245,9 @@ class Writer:
             connection.close()
 
 
-def _deliver(batch: list[Job], outcomes: list[Any]) -> None:
+def _deliver(ended: list[tuple[Job, Any]]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for job, outcome in zip(batch, outcomes, strict=True):
+    for job, outcome in ended:
         by_loop.setdefault(job.loop, []).append((job.future, outcome))
     for loop, settled in by_loop.items():
         if not loop.is_closed():

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from antiphon.domain.errors import StoreFailed, StoreTooNew, StoreUnavailable
-from antiphon.stores.contract.worlds import ALL, new_tenant, until
+from antiphon.stores.contract.worlds import ALL, new_single, new_tenant, until
 from antiphon.stores.postgres import migrations
 from antiphon.stores.postgres.migrations import known_migrations, split_statements
 from antiphon.stores.postgres.store import PostgresStore
@@ -108,6 +108,24 @@ async def test_a_database_that_is_not_there_is_said_so(postgres_server: Postgres
         await PostgresStore.open("postgresql://antiphon:secret@127.0.0.1:1/antiphon")
     with pytest.raises(StoreFailed, match="cannot be used"):
         await PostgresStore.open("postgresql://[antiphon")
+
+
+async def test_messages_that_were_quiet_stay_so(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = [one for one in known_migrations() if one[1] != "reasoning"]
+    monkeypatch.setattr(migrations, "known_migrations", lambda: older)
+    store = await PostgresStore.open(empty_url)
+    tenant = await new_tenant(store)
+    _, chat = await new_single(store, tenant)
+    message = await ask(
+        empty_url,
+        "INSERT INTO quiet_messages SELECT tenant_id, key, gen_random_uuid() FROM chats RETURNING message_id",
+    )
+    await store.close()
+    monkeypatch.undo()
+    store = await PostgresStore.open(empty_url)
+    ids = [one.bytes for one in message]
+    assert await store.imports.marks(tenant, chat.key, ids) == dict.fromkeys(ids, False)
+    await store.close()
 
 
 def test_statements_are_split_at_the_end_of_a_line() -> None:

@@ -93,10 +93,12 @@ async def test_a_commit_that_fails_is_nobody_s_success(store: SqliteStore) -> No
     tenant = await new_tenant(store)
     _, chat = await new_multi(store, tenant)
     await say(store, tenant, chat, "before")
+    held = HeldWriter(store)
+    await held.__aenter__()
+    asked = [asyncio.ensure_future(say(store, tenant, chat, f"m{i}")) for i in range(10)]
+    store._file._writer._connection.set_commit_hook(lambda: True)  # a commit becomes a rollback
     with pytest.raises(StoreError):
-        async with HeldWriter(store):
-            asked = [asyncio.ensure_future(say(store, tenant, chat, f"m{i}")) for i in range(10)]
-            store._file._writer._connection.set_commit_hook(lambda: True)  # a commit becomes a rollback
+        await held.__aexit__()
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(outcome, StoreError) for outcome in outcomes)
     assert await texts_of(store, tenant, chat.key) == ["before"]
@@ -120,6 +122,52 @@ async def test_what_is_patient_joins_nobody_s_commit(store: SqliteStore) -> None
         store._file._writer._connection.set_commit_hook(note)
     await asyncio.gather(*asked)
     assert order == ["prompt", "commit", "patient", "commit"]
+
+
+async def test_what_goes_on_lets_others_in_between(store: SqliteStore) -> None:
+    """Each round is a transaction of its own, and there is an end to them."""
+    order: list[str] = []
+
+    def note() -> bool:
+        order.append("commit")
+        return False
+
+    def round_of_it(_: Transaction) -> str:
+        order.append("round")
+        return "more"
+
+    async with HeldWriter(store):
+        going_on = asyncio.ensure_future(store._file.write_patiently(round_of_it, lambda outcome: outcome == "more", 3))
+        store._file._writer._connection.set_commit_hook(note)
+    assert await going_on == "more"
+    assert order == ["commit", *["round", "commit"] * 3]
+    order.clear()
+    assert await store._file.write_patiently(round_of_it, lambda _: False, 3) == "more"
+    assert order == ["round", "commit"]
+    with pytest.raises(ZeroDivisionError):
+        await store._file.write_patiently(lambda _: 1 // 0, lambda _: True, 3)
+
+
+async def test_what_nobody_waits_for_any_more_ends(store: SqliteStore) -> None:
+    """As does what would go on when the store is closed."""
+    begun, rounds = threading.Event(), [0]
+
+    def round_of_it(_: Transaction) -> None:
+        rounds[0] += 1
+        begun.set()
+
+    asked = asyncio.ensure_future(store._file.write_patiently(round_of_it, lambda _: True, 1_000_000_000))
+    await asyncio.to_thread(begun.wait)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await store._file.write(lambda _: None)
+    done = rounds[0]
+    await store._file.write(lambda _: None)
+    assert rounds[0] - done <= 1
+    last = asyncio.ensure_future(store._file.write_patiently(round_of_it, lambda _: True, 1_000_000_000))
+    await asyncio.sleep(0)
+    await store.close()
+    await last
 
 
 async def test_who_does_not_wait_stops_nobody(store: SqliteStore) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from antiphon.domain.errors import StoreTooNew
 from antiphon.stores.contract.worlds import ALL, new_tenant
+from antiphon.stores.sqlite import migrations
 from antiphon.stores.sqlite.database import FILE_NAME
 from antiphon.stores.sqlite.migrations import known_migrations
 from antiphon.stores.sqlite.store import SqliteStore
@@ -163,3 +164,15 @@ async def test_a_newer_database_is_refused_by_name(tmp_path: Path) -> None:
 async def test_the_directory_is_its_owner_s_alone(tmp_path: Path) -> None:
     await (await SqliteStore.open(tmp_path / "a" / "data")).close()
     assert (tmp_path / "a" / "data").stat().st_mode & 0o777 == 0o700
+
+
+async def test_messages_that_were_quiet_stay_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = [one for one in known_migrations() if one[1] != "reasoning"]
+    connection = apsw.Connection(str(tmp_path / FILE_NAME))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "known_migrations", lambda: older)
+        migrations.migrate(connection)
+    connection.execute("INSERT INTO quiet_messages VALUES (?, ?, ?)", [b"tenant", b"chat", b"message"])
+    migrations.migrate(connection)
+    assert connection.execute("SELECT * FROM reasoning_marks").fetchall() == [(b"tenant", b"chat", b"message", 0)]
+    connection.close()

@@ -7,10 +7,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from antiphon.domain.deletions import CANCEL
+from antiphon.domain.deletions import CANCEL, Order
 from antiphon.domain.errors import StoreFailed
+from antiphon.domain.participants import PEER
+from antiphon.stores.contract.imports import HEAD, begin, opening, write
 from antiphon.stores.contract.soundness import check_sound, new_busy_tenant
-from antiphon.stores.contract.worlds import detach, purge
+from antiphon.stores.contract.worlds import detach, new_tenant, purge
 from antiphon.stores.sqlite.database import FILE_NAME
 from antiphon.stores.sqlite.store import SqliteStore
 
@@ -22,6 +24,8 @@ BREAKS = (
     ("DELETE FROM participants WHERE name = 'ann'", {"keys.participant_id", "reads.participant_id"}),
     ("DELETE FROM tenants", {"participants.tenant_id", "keys.tenant_id", "sessions.tenant_id"}),
     ("DELETE FROM deletions", {"chats.husk"}),
+    ("UPDATE deletions SET state = 'waiting'", {"chats.husk"}),
+    ("UPDATE deletions SET state = 'detached'", {"chats.husk"}),
     ("UPDATE sessions SET id = NULL; DELETE FROM deletions", {"sessions.husk"}),
     ("UPDATE participants SET kind = 'gone'; DELETE FROM deletions", {"participants.husk"}),
     ("UPDATE tenants SET name = NULL; DELETE FROM deletions", {"tenants.husk"}),
@@ -48,6 +52,20 @@ async def test_what_was_left_behind_is_counted(
     break_file(tmp_path / "data", sql)
     found = {name for name, count in (await store.orphans()).items() if count}
     assert expected <= found
+
+
+async def test_an_unfinished_import_holds_no_name_of_somebody_who_is_deleted(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    tenant = await new_tenant(store)
+    await write(store, tenant, await begin(store, tenant, opening()), HEAD)
+    ben = await store.participants.find(tenant, PEER, "ben")
+    assert ben is not None
+    reader = apsw.Connection(str(tmp_path / "data" / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    named = "SELECT state, instr(participant_ids, 'ben') > 0 FROM imports"
+    assert reader.execute(named).fetchall() == [("writing", 1)]
+    await store.deletions.detach_participant(tenant, ben.id, Order(CANCEL))
+    assert reader.execute(named).fetchall() == [("writing", 0)]
 
 
 async def test_a_row_without_its_parent_is_a_fault(store: SqliteStore, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ SET undo_of = CAST(:undo_of AS uuid), undo_id = CASE WHEN CAST(:undo_of AS uuid)
     undo_metadata = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN metadata END,
     undo_configuration = CASE WHEN CAST(:undo_of AS uuid) IS NOT NULL THEN configuration END,
     kind = 'gone', name = CAST(id AS text), metadata = '{}', configuration = '{}'
-WHERE tenant_id = :tenant_id AND id = :id;
+WHERE tenant_id = :tenant_id AND id = :id RETURNING is_implied;
 
 -- name: revoke_keys_of_participant
 -- Ends all keys of a participant.

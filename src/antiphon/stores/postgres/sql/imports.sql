@@ -16,9 +16,9 @@ JOIN participants p ON p.tenant_id = r.tenant_id AND p.id = r.participant_id AND
 WHERE r.tenant_id = :tenant_id AND r.chat_key = :key
 ORDER BY p.name LIMIT :limit OFFSET :offset;
 
--- name: list_quiet_of
--- Those of some messages of a chat from which nothing is to be derived.
-SELECT message_id FROM quiet_messages
+-- name: list_reasoning_marks
+-- What some messages of a chat say of whether something is to be derived from them, where they say it.
+SELECT message_id, is_on FROM reasoning_marks
 WHERE tenant_id = :tenant_id AND chat_key = :key AND message_id = ANY (:ids)
     AND EXISTS (SELECT 1 FROM chats WHERE tenant_id = :tenant_id AND key = :key AND id IS NOT NULL);
 
@@ -82,6 +82,12 @@ SET state = :state, last_error = :error, settled_at = :now, participant_ids = '{
 WHERE tenant_id = :tenant_id AND id = :id AND state = 'writing'
 RETURNING id, digest, kind, target_id, target_key, state, cursor, done, total, last_error, created_at, settled_at,
     deletion_id;
+
+-- name: forget_names_in_imports
+-- Imports that are being written hold the names of their participants: those with one that is detached end at their next
+-- step, which finds somebody who is not there, and until then hold none.
+UPDATE imports SET participant_ids = :nobody
+WHERE tenant_id = :tenant_id AND state = 'writing' AND position(:who IN participant_ids) > 0;
 
 -- name: release_imports
 -- scope: system, the imports of a process that ends, of whichever tenants they are.
@@ -171,11 +177,11 @@ WITH given AS (
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:author_ids AS uuid[]), CAST(:created_ats AS timestamptz[]),
         CAST(:seqs AS integer[]), CAST(:token_counts AS integer[]), CAST(:client_ids AS text[]),
         CAST(:roles AS text[]), CAST(:authors AS text[]), CAST(:texts AS text[]), CAST(:parts AS text[]),
-        CAST(:metadatas AS text[]), CAST(:are_quiet AS boolean[]))
-    AS m (id, author_id, created_at, seq, token_count, client_id, role, author, text, parts, metadata, is_quiet)),
-quieted AS (
-    INSERT INTO quiet_messages (tenant_id, chat_key, message_id)
-    SELECT :tenant_id, :key, id FROM given WHERE is_quiet)
+        CAST(:metadatas AS text[]), CAST(:are_reasoned AS boolean[]))
+    AS m (id, author_id, created_at, seq, token_count, client_id, role, author, text, parts, metadata, is_reasoned)),
+marked AS (
+    INSERT INTO reasoning_marks (tenant_id, chat_key, message_id, is_on)
+    SELECT :tenant_id, :key, id, is_reasoned FROM given WHERE is_reasoned IS NOT NULL)
 INSERT INTO messages (tenant_id, chat_key, id, author_id, created_at, seq, token_count, client_id, role, author, text,
     parts, metadata)
 SELECT :tenant_id, :key, id, author_id, created_at, seq, token_count, client_id, role, author, text, parts, metadata

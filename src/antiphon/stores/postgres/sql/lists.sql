@@ -9,13 +9,14 @@ FROM (SELECT 1) one LEFT JOIN (
 ORDER BY page.at /* way */;
 
 -- name: filter_participants
--- A part of the participants of a kind, or (NULL) of all kinds, that a filter lets through, after how many those are.
+-- A part of the participants of a kind, or (NULL) of all kinds, whom somebody has named and a filter lets through, after
+-- how many those are.
 WITH found AS (
     SELECT p.id AS at, p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at
     FROM participants p
     JOIN tenants t ON t.tenant_id = p.tenant_id AND t.name IS NOT NULL
-    WHERE p.tenant_id = :tenant_id AND p.kind <> 'gone' AND (CAST(:kind AS text) IS NULL OR p.kind = :kind)
-        AND /* where */ true)
+    WHERE p.tenant_id = :tenant_id AND p.kind <> 'gone' AND NOT p.is_implied
+        AND (CAST(:kind AS text) IS NULL OR p.kind = :kind) AND /* where */ true)
 SELECT (SELECT count(*) FROM found), page.*
 FROM (SELECT 1) one LEFT JOIN (
     SELECT * FROM found ORDER BY at /* way */ LIMIT :limit OFFSET :offset) page ON true

@@ -13,8 +13,8 @@ drafts AS (
     SELECT * FROM unnest(CAST(:appends AS integer[]), CAST(:places AS integer[]), CAST(:ids AS uuid[]),
         CAST(:client_ids AS text[]), CAST(:roles AS text[]), CAST(:authors AS text[]), CAST(:texts AS text[]),
         CAST(:parts AS text[]), CAST(:metadatas AS text[]), CAST(:token_counts AS integer[]),
-        CAST(:created_ats AS timestamptz[]), CAST(:are_quiet AS boolean[]))
-    AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at, is_quiet)),
+        CAST(:created_ats AS timestamptz[]), CAST(:are_reasoned AS boolean[]))
+    AS d (n, place, id, client_id, role, author, text, parts, metadata, token_count, created_at, is_reasoned)),
 locked AS MATERIALIZED (
     SELECT key, id, session_key, last_seq FROM chats
     WHERE tenant_id = :tenant_id AND key = ANY (:chat_keys) AND id IS NOT NULL
@@ -68,15 +68,12 @@ stored AS (
     SELECT :tenant_id, f.chat_key, s.id, s.participant_id, s.created_at, f.before + s.place, s.token_count,
         s.client_id, s.role, s.author, s.text, s.parts, s.metadata
     FROM fitting f JOIN spoken s ON s.n = f.n),
-quieted AS (
-    INSERT INTO quiet_messages (tenant_id, chat_key, message_id)
-    SELECT :tenant_id, f.chat_key, s.id FROM fitting f JOIN spoken s ON s.n = f.n WHERE s.is_quiet)
+marked AS (
+    INSERT INTO reasoning_marks (tenant_id, chat_key, message_id, is_on)
+    SELECT :tenant_id, f.chat_key, s.id, s.is_reasoned FROM fitting f JOIN spoken s ON s.n = f.n
+    WHERE s.is_reasoned IS NOT NULL)
 SELECT CASE WHEN j.state = 'ready' AND f.n IS NULL THEN 'full' ELSE j.state END, CAST(f.before AS integer), j.chat_id
 FROM judged j LEFT JOIN fitting f ON f.n = j.n ORDER BY j.n;
-
--- name: list_quiet_messages
--- The messages of a chat from which nothing is to be derived.
-SELECT message_id FROM quiet_messages WHERE tenant_id = :tenant_id AND chat_key = :key;
 
 -- name: append_one
 -- One message, where nothing else waits: the same as above in its cheapest form. Nothing comes back when it cannot be

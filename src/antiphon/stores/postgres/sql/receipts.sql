@@ -2,6 +2,10 @@
 -- The newest link of a tenant's chain, held: one receipt of a tenant is appended at a time.
 SELECT tenant_digest, sequence, hash FROM receipt_heads WHERE tenant_id = :tenant_id FOR UPDATE;
 
+-- name: find_chain_head
+-- The hash of the newest link of a tenant's chain, for who only looks.
+SELECT hash FROM receipt_heads WHERE tenant_id = :tenant_id;
+
 -- name: move_chain_head
 -- A new link is the newest.
 UPDATE receipt_heads SET sequence = :sequence, hash = :hash WHERE tenant_id = :tenant_id;
@@ -19,7 +23,7 @@ FROM receipts WHERE tenant_id = :tenant_id AND id = :id;
 -- name: list_receipts
 -- The links of a tenant's chain after one, in order.
 SELECT tenant_id, sequence, id, deletion_id, kid, body, hash, issued_at
-FROM receipts WHERE tenant_id = :tenant_id AND sequence > :after ORDER BY sequence LIMIT :limit;
+FROM receipts WHERE tenant_id = :tenant_id AND sequence > CAST(:after AS bigint) ORDER BY sequence LIMIT :limit;
 
 -- name: receipts_of_key
 -- scope: system, what a key has signed since a moment: to write again what a crash kept from the file.

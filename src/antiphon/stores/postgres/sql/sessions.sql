@@ -1,9 +1,11 @@
 -- name: create_single
 -- A new session with its chat, mostly a single one, owned by the participant of that name: everything in one act.
--- Nothing comes back when there is no such participant (one that is being detached is waited for); `is_made` is false
--- once the tenant is detached.
+-- Nothing comes back when there is no such participant (one that is being detached is waited for), or nobody has named
+-- it and this is to do so; `is_made` is false once the tenant is detached.
 WITH owner AS MATERIALIZED (
-    SELECT id FROM participants WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :owner_name FOR KEY SHARE),
+    SELECT id FROM participants
+    WHERE tenant_id = :tenant_id AND kind = 'peer' AND name = :owner_name
+        AND (CAST(:is_owner_implied AS boolean) OR NOT is_implied) FOR KEY SHARE),
 counted AS (
     UPDATE tenants
     SET single_count = single_count + CASE WHEN CAST(:shape AS text) = 'single' THEN 1 ELSE 0 END,

@@ -51,7 +51,7 @@ WHERE tenant_id = :tenant_id AND undo_of = :undo_of AND name IS NULL RETURNING n
 UPDATE participants
 SET kind = undo_kind, name = undo_id, metadata = undo_metadata, configuration = undo_configuration,
     undo_of = NULL, undo_id = NULL, undo_kind = NULL, undo_metadata = NULL, undo_configuration = NULL
-WHERE tenant_id = :tenant_id AND undo_of = :undo_of RETURNING kind;
+WHERE tenant_id = :tenant_id AND undo_of = :undo_of RETURNING kind, is_implied;
 
 -- name: put_back_keys
 -- Makes the keys good again that a detach has ended.

@@ -77,6 +77,12 @@ SELECT * FROM (
     WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND state = 'waiting' ORDER BY id LIMIT 1) d
 WHERE run_after <= now();
 
+-- name: waiting_farewell
+-- Whether a webhook of a tenant is still to be told of a detach that is not older than so long.
+SELECT 1 FROM webhook_deliveries d JOIN webhooks w ON w.tenant_id = d.tenant_id AND w.id = d.webhook_id
+WHERE d.tenant_id = :tenant_id AND d.state = 'waiting' AND d.event = :event AND w.disabled_at IS NULL
+    AND d.created_at > now() - make_interval(secs => :patience) LIMIT 1;
+
 -- name: return_webhook
 -- Gives back the lease, if this process still holds it.
 UPDATE webhooks SET lease_node = NULL, lease_until = NULL
@@ -125,4 +131,5 @@ UPDATE webhook_deliveries
 SET state = 'waiting', attempts = 0, settled_at = NULL, run_after = now(),
     give_up_at = now() + make_interval(secs => :patience_seconds)
 WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 RETURNING id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at;

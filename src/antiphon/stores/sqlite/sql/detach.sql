@@ -102,7 +102,7 @@ WHERE tenant_id = :tenant_id AND key IN (SELECT unhex(value) FROM json_each(:key
 
 -- name: participant_to_detach
 -- A participant that is there.
-SELECT name, kind FROM participants WHERE tenant_id = :tenant_id AND id = :id AND kind <> 'gone'
+SELECT name, kind, is_implied FROM participants WHERE tenant_id = :tenant_id AND id = :id AND kind <> 'gone'
     AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL);
 
 -- name: detach_participant

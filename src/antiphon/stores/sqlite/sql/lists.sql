@@ -9,12 +9,13 @@ FROM (SELECT 1) one LEFT JOIN (
 ORDER BY page.at /* way */;
 
 -- name: filter_participants
--- A part of the participants of a kind, or (NULL) of all kinds, that a filter lets through, after how many those are.
+-- A part of the participants of a kind, or (NULL) of all kinds, whom somebody has named and a filter lets through, after
+-- how many those are.
 WITH found AS (
     SELECT p.num AS at, p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at
     FROM participants p
     JOIN tenants t ON t.tenant_id = p.tenant_id AND t.name IS NOT NULL
-    WHERE p.tenant_id = :tenant_id AND p.kind <> 'gone' AND (:kind IS NULL OR p.kind = :kind)
+    WHERE p.tenant_id = :tenant_id AND p.kind <> 'gone' AND NOT p.is_implied AND (:kind IS NULL OR p.kind = :kind)
         AND /* where */ true)
 SELECT (SELECT count(*) FROM found), page.*
 FROM (SELECT 1) one LEFT JOIN (

@@ -24,13 +24,9 @@ INSERT INTO messages (place, tenant_id, id, client_id, role, author_id, author, 
 VALUES (:place, :tenant_id, :id, :client_id, :role, :author_id, :author, :text, :parts, :metadata, :token_count,
     :created_at);
 
--- name: insert_quiet_message
--- Notes of a message that nothing is to be derived from it.
-INSERT INTO quiet_messages (tenant_id, chat_key, message_id) VALUES (:tenant_id, :key, :id);
-
--- name: list_quiet_messages
--- The messages of a chat from which nothing is to be derived.
-SELECT message_id FROM quiet_messages WHERE tenant_id = :tenant_id AND chat_key = :key;
+-- name: insert_reasoning_mark
+-- What a message says of whether something is to be derived from it.
+INSERT INTO reasoning_marks (tenant_id, chat_key, message_id, is_on) VALUES (:tenant_id, :key, :id, :is_on);
 
 -- name: chat_head
 -- What is needed to find a page of a chat: its number, its last place, how many messages there are and how long they are.

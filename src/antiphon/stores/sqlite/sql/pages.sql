@@ -15,7 +15,7 @@ ORDER BY k.id LIMIT :limit;
 
 -- name: page_participants
 -- The participants of a kind and a name, or (NULL) of any, behind one of them in order of making.
-SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at
+SELECT p.id, p.kind, p.name, p.metadata, p.configuration, p.created_at, p.is_implied
 FROM participants p
 JOIN tenants t ON t.tenant_id = p.tenant_id AND t.name IS NOT NULL
 WHERE p.tenant_id = :tenant_id AND p.kind <> 'gone' AND (:kind IS NULL OR p.kind = :kind)

@@ -7,6 +7,10 @@ ON CONFLICT (tenant_id) DO NOTHING;
 -- The newest link of a tenant's chain.
 SELECT tenant_digest, sequence, hash FROM receipt_heads WHERE tenant_id = :tenant_id;
 
+-- name: find_chain_head
+-- The hash of the newest link of a tenant's chain, for who only looks.
+SELECT hash FROM receipt_heads WHERE tenant_id = :tenant_id;
+
 -- name: move_chain_head
 -- A new link is the newest.
 UPDATE receipt_heads SET sequence = :sequence, hash = :hash WHERE tenant_id = :tenant_id;

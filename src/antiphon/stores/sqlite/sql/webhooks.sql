@@ -77,6 +77,12 @@ SELECT id, webhook_id, event, body, state, attempts, run_after, last_error, last
 FROM webhook_deliveries
 WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND state = 'waiting' ORDER BY num LIMIT 1;
 
+-- name: waiting_farewell
+-- Whether a webhook of a tenant is still to be told of a detach that is not older than so long.
+SELECT 1 FROM webhook_deliveries d JOIN webhooks w ON w.tenant_id = d.tenant_id AND w.id = d.webhook_id
+WHERE d.tenant_id = :tenant_id AND d.state = 'waiting' AND d.event = :event AND w.disabled_at IS NULL
+    AND d.created_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER) - :patience LIMIT 1;
+
 -- name: return_webhook
 -- Gives back the lease, if this process still holds it.
 UPDATE webhooks SET lease_node = NULL, lease_until = NULL
@@ -127,4 +133,5 @@ UPDATE webhook_deliveries
 SET state = 'waiting', attempts = 0, settled_at = NULL, run_after = CAST(unixepoch('subsec') * 1000000 AS INTEGER),
     give_up_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + :patience
 WHERE tenant_id = :tenant_id AND webhook_id = :webhook_id AND id = :id
+    AND EXISTS (SELECT 1 FROM tenants WHERE tenant_id = :tenant_id AND name IS NOT NULL)
 RETURNING id, webhook_id, event, body, state, attempts, run_after, last_error, last_status, created_at, settled_at;
