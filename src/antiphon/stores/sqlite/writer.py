@@ -53,6 +53,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log_path = path.with_name(path.name + "-wal")
         self._connection = open_writer(path)
         self._cleaner = open_cleaner(path)  # for this thread, as the other one
         self._lanes = Lanes()
@@ -133,11 +134,13 @@ class Writer:
                 _deliver([(batch[0], self._do_alone(batch[0]))])
                 continue
             outcomes = self._commit_or_reopen(batch)
-            _deliver(
-                [(job, outcome) for job, outcome in zip(batch, outcomes, strict=True) if not self._again(job, outcome)]
-            )
+            log_bytes = self._log_bytes()
+            if log_bytes is None:  # what was committed went into files that nobody will find again
+                _log.error("the database has been taken away")
+                outcomes = [each if isinstance(each, BaseException) else StoreUnavailable() for each in outcomes]
+            _deliver([(job, each) for job, each in zip(batch, outcomes, strict=True) if not self._again(job, each)])
             self._dirty.set()
-            self._limit_log()
+            self._limit_log(log_bytes or 0)
         self._finish()
 
     def _again(self, job: Job, outcome: Any) -> bool:
@@ -212,14 +215,21 @@ class Writer:
         connection.execute("RELEASE operation")
         return outcome
 
-    def _limit_log(self) -> None:
-        """Past its limit the log is brought in by the writer itself: a flood leaves the other thread no gap for it."""
-        log = self._path.with_name(self._path.name + "-wal")
+    def _log_bytes(self) -> int | None:
+        """The length of the log, nothing where it is not to be looked at; None when it is not there."""
         try:
-            if log.stat().st_size > limits.WAL_BYTES:
-                self._cleaner.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except OSError:  # not there, or not to be looked at: then there is nothing to shorten
+            return self._log_path.stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return 0
+
+    def _limit_log(self, log_bytes: int) -> None:
+        """Past its limit the log is brought in by the writer itself: a flood leaves the other thread no gap for it."""
+        if log_bytes <= limits.WAL_BYTES:
             return
+        try:
+            self._cleaner.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except apsw.BusyError:  # the other thread is at it, or a reader: it is looked at again after the next commit
             return
         except apsw.Error as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from antiphon.domain.errors import StoreError
+from antiphon.domain import limits
+from antiphon.domain.errors import StoreError, StoreUnavailable
 from antiphon.stores.sqlite.database import FILE_NAME
 from antiphon.stores.sqlite.store import SqliteStore
 from antiphon.stores.sqlite.writer import Transaction, Writer
@@ -54,6 +55,24 @@ async def test_a_log_that_cannot_be_looked_at_harms_nobody(writer: Writer, monke
     assert await asyncio.wait_for(writer.run(lambda _: "two"), 5) == "two"
     monkeypatch.undo()
     await writer.close()
+
+
+async def test_nothing_is_acknowledged_once_the_directory_has_been_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written then is in files that nobody finds again; it goes on when the directory comes back."""
+    monkeypatch.setattr(limits, "STORE_CHECK_SECONDS", 0)
+    store = await SqliteStore.open(tmp_path / "data")
+    await store.check()
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable):
+        await store.tenants.create("one", "assistant")
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    (tmp_path / "elsewhere").rename(tmp_path / "data")
+    await store.check()
+    await store.tenants.create("two", "assistant")
+    await store.close()
 
 
 @pytest.mark.parametrize("mistake", [RuntimeError, apsw.IOError])
