@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_CHECKPOINT_SECONDS = 0.25
+_CHECKPOINT_SECONDS = 0.5
 _LOOK_SECONDS = 0.005
 
 
