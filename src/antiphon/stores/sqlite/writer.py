@@ -13,6 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -238,6 +239,8 @@ class Writer:
     def _checkpoint(self) -> None:
         """Bring the log into the database in the background, so that no commit has to (p99 of a commit: a fifth)."""
         connection: apsw.Connection | None = None
+        with suppress(StoreError, OSError):  # then it is tried again below
+            connection = open_cleaner(self._path)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             self._dirty.wait()
             self._dirty.clear()
