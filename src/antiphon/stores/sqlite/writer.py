@@ -13,7 +13,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +55,8 @@ class Writer:
         self._path = path
         self._log_path = path.with_name(path.name + "-wal")
         self._connection = open_writer(path)
-        self._cleaner = open_cleaner(path)  # for this thread, as the other one
+        self._cleaner = open_cleaner(path)  # for the thread that writes
+        self._background = open_cleaner(path)  # for the one that checkpoints
         self._lanes = Lanes()
         self._cleaning = threading.Lock()
         self._dirty = threading.Event()
@@ -238,24 +238,17 @@ class Writer:
 
     def _checkpoint(self) -> None:
         """Bring the log into the database in the background, so that no commit has to (p99 of a commit: a fifth)."""
-        connection: apsw.Connection | None = None
-        with suppress(StoreError, OSError):  # then it is tried again below
-            connection = open_cleaner(self._path)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             self._dirty.wait()
             self._dirty.clear()
             try:
-                connection = connection or open_cleaner(self._path)
                 with self._cleaning:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    self._background.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except apsw.BusyError:  # the writer, or another process, is at it
                 continue
             except apsw.Error as error:
                 translate(error)
-            except (StoreError, OSError):  # logged where it arose; the next commit tries again
-                continue
-        if connection is not None:
-            connection.close()
+        self._background.close()
 
 
 def _deliver(ended: list[tuple[Job, Any]]) -> None:
